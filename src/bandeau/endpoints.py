@@ -1,0 +1,310 @@
+"""What the notice talks to, under one prefix: functions from a request to a reply, no sockets.
+
+    POST choice      GET settings   trackers   state   static/<hash>/<name>   health
+
+Only `POST choice` changes anything, and only when it comes from a page of the same origin.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from bandeau.decision.cookie import Choice, encode
+from bandeau.decision.model import Consent, Decision, Event, Published, State
+from bandeau.decision.moves import event_of, move
+from bandeau.gate.verdict import STORAGE, Rules
+from bandeau.notice import Notice
+from bandeau.notice.form import Posted, read
+from bandeau.wire.headers import RawHeaders, first
+from bandeau.wire.messages import Reply, Request
+
+MAX_FORM = 64 * 1024  # bytes; a choice with 1,000 purposes needs less
+_MAX_FIELDS = 2000
+_FORM = b"application/x-www-form-urlencoded"
+_YEAR = 31_536_000  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the endpoints work with; made once at start."""
+
+    rules: Rules
+    notice: Notice
+    current: Published
+    key: bytes
+    now: Callable[[], int]  # minutes since 1970 UTC
+
+    @property
+    def prefix(self) -> str:
+        return self.rules.policy.site.prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to an endpoint, with what is known of who asks."""
+
+    request: Request
+    consent: Consent
+    own: bool  # the Host is one of the site's origins
+    language: str
+
+    @property
+    def json(self) -> bool:
+        return b"application/json" in (first(self.request.headers, b"accept") or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A choice that is to be stored before it is answered: the decision, then the reply."""
+
+    decision: Decision
+    reply: Reply
+
+
+def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
+    """Answer a request under the prefix."""
+    path = asked.request.path.removeprefix(desk.prefix + "/")
+    if path == "choice":
+        return choose(desk, asked, body) if asked.request.method == "POST" else _method(desk, asked, b"POST")
+    if asked.request.method not in ("GET", "HEAD"):
+        return _method(desk, asked, b"GET, HEAD")
+    if path.startswith("static/"):
+        return _static(desk, asked, path)
+    found = _PAGES.get(path)
+    return found(desk, asked) if found else problem(desk, asked, 404, "not_found")
+
+
+def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
+    """Turn a posted form into a decision, or say why not. Nothing is granted here."""
+    headers = asked.request.headers
+    if not asked.own or not same_origin(asked.request) or first(headers, b"sec-purpose"):
+        return problem(desk, asked, 403, "foreign")
+    kind = (first(headers, b"content-type") or b"").split(b";")[0].strip().lower()
+    posted = read(_fields(body), desk.rules.policy) if kind == _FORM else None
+    if posted is None:
+        return problem(desk, asked, 400, "unreadable")
+    purposes = desk.rules.purposes
+    if not purposes:
+        return problem(desk, asked, 404, "not_found")
+    consent = asked.consent
+    event, named = event_of(posted.choice, consent.state, consent.granted, posted.purposes & purposes)
+    if event is Event.ADD and not named - consent.granted:
+        return problem(desk, asked, 400, "unreadable")
+    state, granted = move(consent.state, event, consent.granted, named, purposes)
+    if consent.signal and granted - consent.granted and not posted.confirm:
+        return _confirm(desk, asked, posted)
+    decided = purposes - consent.asks | (named if event is Event.ADD else purposes)
+    choice = Choice(desk.current.digest, granted, decided, desk.now())
+    after = Consent(state, granted, purposes - decided, consent.signal)
+    return Change(_record(desk, asked, event, choice), _changed(desk, asked, posted, choice, after))
+
+
+def same_origin(request: Request) -> bool:
+    """Say whether a request comes from a page of its own origin.
+
+    `Sec-Fetch-Site` decides where it is present (Fetch Metadata 2.3): a site with
+    `Referrer-Policy: no-referrer` sends `Origin: null` from its own forms. Else `Origin` must be
+    the request's own (RFC 6454 7.3); without either, nothing changes.
+    """
+    site = first(request.headers, b"sec-fetch-site")
+    if site is not None:
+        return site == b"same-origin"
+    origin = first(request.headers, b"origin")
+    return origin is not None and origin.decode("latin-1") == f"{request.scheme}://{request.host}"
+
+
+def problem(desk: Desk, asked: Asked, status: int, kind: str) -> Reply:
+    """Return a page of our own that says what went wrong; gated like any other."""
+    extra: RawHeaders = [(b"retry-after", b"5")] if status == 503 else []  # noqa: PLR2004
+    if asked.json:
+        return Reply(status, [*_json_headers(), *extra], json.dumps({"error": kind}).encode())
+    html = desk.notice.problem(asked.language, asked.consent, status=status, kind=kind)
+    return Reply(status, [*_page_headers(desk, asked.language), *extra], html.encode())
+
+
+def closed(desk: Desk, asked: Asked, feature: str) -> Reply:
+    """Return the 403 page of a closed feature: what it needs, why, and one button."""
+    found = next(f for f in desk.rules.policy.features if f.id == feature)
+    html = desk.notice.closed(asked.language, found, asked.consent, back=_here(asked.request))
+    return Reply(403, _page_headers(desk, asked.language), html.encode())
+
+
+def cookie_name(desk: Desk, scheme: str) -> bytes:
+    """Return the name of the choice's cookie (RFC 6265bis 4.1.3, prefixes need a secure origin)."""
+    if scheme != "https":
+        return b"bandeau"
+    return b"__Secure-bandeau" if desk.rules.policy.site.choice_scope == "site" else b"__Host-bandeau"
+
+
+def _changed(desk: Desk, asked: Asked, posted: Posted, choice: Choice, after: Consent) -> Reply:
+    value = encode(choice, desk.current.order, desk.key).encode("ascii")
+    headers: RawHeaders = [(b"set-cookie", _cookie(desk, asked.request, value))]
+    taken = asked.consent.granted - after.granted
+    if taken and not _exempt_storage(desk):
+        headers.append((b"clear-site-data", b'"storage"'))
+    if not asked.json:
+        back = quote(posted.back, safe="/?&=%:@!$'()*+,;~-._#").encode("ascii")
+        return Reply(303, [*headers, (b"location", back), (b"cache-control", b"no-store")])
+    document = {
+        **_state(desk, after),
+        "held_back": [item for item in posted.held if _allowed(desk, item, after)],
+    }
+    return Reply(200, [*_json_headers(), *headers], json.dumps(document).encode())
+
+
+def _allowed(desk: Desk, item: str, consent: Consent) -> bool:
+    kind, _, name = item.partition(":")
+    allowance = desk.rules.allowance(consent.granted)
+    if kind == "host":
+        return allowance.allows(name, "any")
+    return kind in allowance.names and allowance.permits(kind, name)
+
+
+def _exempt_storage(desk: Desk) -> bool:
+    """`Clear-Site-Data: "storage"` takes everything: not where some storage may always be there."""
+    always = desk.rules.allowance(frozenset())
+    return any(always.names[kind].listed() for kind in STORAGE)
+
+
+def _record(desk: Desk, asked: Asked, event: Event, choice: Choice) -> Decision:
+    return Decision(
+        minute=choice.minute,
+        event=event,
+        policy=choice.policy,
+        choices=tuple((purpose, purpose in choice.granted) for purpose in desk.current.order),
+        language=asked.language,
+        signal=asked.consent.signal,
+    )
+
+
+def _cookie(desk: Desk, request: Request, value: bytes) -> bytes:
+    site = desk.rules.policy.site
+    parts = [
+        cookie_name(desk, request.scheme) + b"=" + value,
+        b"Max-Age=%d" % (site.valid_days * 86_400),
+        b"Path=/",
+        b"HttpOnly",
+        b"SameSite=Lax",
+    ]
+    if request.scheme == "https":
+        parts.append(b"Secure")
+        if site.choice_scope == "site":
+            host = request.host.partition(":")[0]
+            parts.append(b"Domain=" + host.removeprefix("www.").encode("ascii"))
+    return b"; ".join(parts)
+
+
+def _confirm(desk: Desk, asked: Asked, posted: Posted) -> Reply:
+    if asked.json:
+        return Reply(409, _json_headers(), b'{"confirm": true}')
+    html = desk.notice.settings(asked.language, asked.consent, back=posted.back, confirm=True)
+    return Reply(409, _page_headers(desk, asked.language), html.encode())
+
+
+def _settings(desk: Desk, asked: Asked) -> Reply:
+    query = dict(parse_qsl(asked.request.query, max_num_fields=_MAX_FIELDS))
+    html = desk.notice.settings(
+        asked.language,
+        asked.consent,
+        back=_local(query.get("back", "/")),
+        confirm=query.get("confirm") == "1" and asked.consent.signal,
+    )
+    return Reply(200, _page_headers(desk, asked.language), html.encode())
+
+
+def _trackers(desk: Desk, asked: Asked) -> Reply:
+    query = dict(parse_qsl(asked.request.query, max_num_fields=_MAX_FIELDS))
+    if asked.json or query.get("format") == "json":
+        return Reply(200, _json_headers(), json.dumps(desk.notice.trackers_data()).encode())
+    html = desk.notice.trackers(asked.language, asked.consent, back=_local(query.get("back", "/")))
+    return Reply(200, _page_headers(desk, asked.language), html.encode())
+
+
+def _state_page(desk: Desk, asked: Asked) -> Reply:
+    return Reply(200, _json_headers(), json.dumps(_state(desk, asked.consent)).encode())
+
+
+def _state(desk: Desk, consent: Consent) -> dict[str, object]:
+    granted = [purpose for purpose in desk.current.order if purpose in consent.granted]
+    return {"state": str(consent.state), "granted": granted}
+
+
+def _health(_desk: Desk, _asked: Asked) -> Reply:
+    return Reply(200, [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")], b"ok\n")
+
+
+def _static(desk: Desk, asked: Asked, path: str) -> Reply:
+    name = path.rpartition("/")[2]
+    found = desk.notice.static(name)
+    if found is None or urlsplit(desk.notice.static_url(name)).path != asked.request.path:
+        return problem(desk, asked, 404, "not_found")
+    content_type, content = found
+    headers = [
+        (b"content-type", content_type.encode("ascii")),
+        (b"cache-control", b"public, max-age=%d, immutable" % _YEAR),
+        (b"x-content-type-options", b"nosniff"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+    ]
+    return Reply(200, headers, content)
+
+
+def _method(desk: Desk, asked: Asked, allowed: bytes) -> Reply:
+    reply = problem(desk, asked, 405, "not_found")
+    return Reply(405, [*reply.headers, (b"allow", allowed)], reply.body)
+
+
+_PAGES: dict[str, Callable[[Desk, Asked], Reply]] = {
+    "settings": _settings,
+    "trackers": _trackers,
+    "state": _state_page,
+    "health": _health,
+}
+
+
+def _page_headers(desk: Desk, language: str) -> RawHeaders:
+    policy = (
+        f"default-src 'none'; script-src 'self'; style-src 'self' {desk.notice.style_hash};"
+        " img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self';"
+        " frame-ancestors 'self'"
+    )
+    return [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-language", language.encode("ascii")),
+        (b"cache-control", b"no-store"),
+        (b"content-security-policy", policy.encode("ascii")),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-frame-options", b"SAMEORIGIN"),
+        (b"referrer-policy", b"same-origin"),
+        (b"permissions-policy", b"geolocation=()"),
+    ]
+
+
+def _json_headers() -> RawHeaders:
+    return [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    ]
+
+
+def _fields(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            body.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=_MAX_FIELDS
+        )
+    except ValueError:
+        return []
+
+
+def _here(request: Request) -> str:
+    return _local(request.path + (f"?{request.query}" if request.query else ""))
+
+
+def _local(path: str) -> str:
+    """Return a path on this site, whatever was sent (no open redirect, no header injection)."""
+    sound = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if sound else "/"

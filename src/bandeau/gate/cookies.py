@@ -1,0 +1,99 @@
+"""Cookies at the gate: what may be set, what may be sent on, what has to go; never a value.
+
+A cookie that is sent is read (S3), so the filter of requests matters as much as that of responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bandeau.gate.verdict import Allowance
+from bandeau.wire.cookies import Removal, kept, name_value, pairs, removes
+from bandeau.wire.headers import RawHeaders, every, without
+
+OURS = (b"__Host-bandeau", b"__Secure-bandeau", b"bandeau")
+SWEEP_LINES = 60  # Set-Cookie lines of one response: about 4 kB, half of a proxy's usual 8 kB of head
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """Headers after the filter, and the names that were held back, each once, in order."""
+
+    headers: RawHeaders
+    held: tuple[bytes, ...]
+
+
+def request(headers: RawHeaders, allowance: Allowance) -> Filtered:
+    """Take from a request every cookie that may not be read; ours is nobody else's business."""
+    allowed = allowance.names["cookie"]
+    held: dict[bytes, None] = {}
+
+    def keep(name: bytes) -> bool:
+        if name in OURS:
+            return False
+        if _text(name) in allowed:
+            return True
+        held[name] = None
+        return False
+
+    values = [kept(value, keep) for value in every(headers, b"cookie")]
+    cookies = [(b"cookie", value) for value in values if value]
+    return Filtered([*without(headers, b"cookie"), *cookies], tuple(held))
+
+
+def response(headers: RawHeaders, allowance: Allowance) -> Filtered:
+    """Take from a response every Set-Cookie that may not be stored; deletions may always pass."""
+    allowed = allowance.names["cookie"]
+    out: RawHeaders = []
+    held: dict[bytes, None] = {}
+    for name, value in headers:
+        if name == b"set-cookie":
+            read = name_value(value)
+            if read is None or read[0] in OURS:
+                continue
+            if _text(read[0]) not in allowed and not removes(value):
+                held[read[0]] = None
+                continue
+        out.append((name, value))
+    return Filtered(out, tuple(held))
+
+
+def names(headers: RawHeaders) -> list[bytes]:
+    """Return the names of the cookies in a request, repeats kept."""
+    return [name for value in every(headers, b"cookie") for name, _ in pairs(value)]
+
+
+def sweep(held: Iterable[bytes], host: str, path: str, *, secure: bool) -> RawHeaders:
+    """Return the Set-Cookie headers that remove cookies of which only the name is known.
+
+    A request shows a name, not Domain or Path, and a removal must match both (RFC 6265bis 5.7): so
+    host-only and every parent domain, `/` and every prefix of the path, with and without
+    Partitioned. The likeliest come first for every name; what is beyond the limit follows with
+    the next response.
+    """
+    wanted = [name for name in held if name and name not in OURS]
+    rounds = _rounds(host, path, partitioned=secure)
+    lines = [
+        Removal(name, place, domain, partitioned).line(secure=secure)
+        for place, domain, partitioned in rounds
+        for name in wanted
+    ]
+    return [(b"set-cookie", line) for line in lines[:SWEEP_LINES]]
+
+
+def _rounds(host: str, path: str, *, partitioned: bool) -> list[tuple[bytes, str | None, bool]]:
+    labels = host.split(".")
+    named = not host.startswith("[") and not labels[-1].isdigit()
+    domains = [".".join(labels[n:]) for n in range(max(len(labels) - 1, 1))] if named else []
+    steps = path.split("/")[1:-1]
+    prefixes = ["/" + "/".join(steps[: n + 1]) for n in range(len(steps))][:6]
+    rounds: list[tuple[bytes, str | None, bool]] = [(b"/", None, False)]
+    rounds += [(b"/", domain, False) for domain in domains]
+    rounds += [(b"/", None, True)] if partitioned else []
+    rounds += [(p.encode("latin-1", "ignore"), None, False) for p in prefixes if ";" not in p]
+    return rounds
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

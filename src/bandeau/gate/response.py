@@ -1,0 +1,196 @@
+"""One response through all of the gate: `Filtered` has the head; feed and close give the body.
+
+It decides nothing of its own: cookies, headers, policy and markup do. Where the body is no page it
+is passed on untouched, whatever its coding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bandeau.gate import cookies, csp, headers as heads, strict
+from bandeau.gate.markup import Fragments, Markup
+from bandeau.gate.verdict import Allowance
+from bandeau.policy.model import Service
+from bandeau.wire.charsets import SNIFFED, Transcoder, unsafe_codec
+from bandeau.wire.codings import Coder, decoder, encoder, supported
+from bandeau.wire.headers import RawHeaders, every, first, replaced, tokens, vary
+from bandeau.wire.messages import Request
+
+PAGES = (b"text/html", b"application/xhtml+xml")
+# What a response may be fetched as when its own policy governs what runs in it.
+_GOVERNED = (b"document", b"iframe", b"frame", b"embed", b"object", b"fencedframe")
+_WORKERS = (b"worker", b"sharedworker", b"serviceworker", b"audioworklet", b"paintworklet")
+_PASSIVE = (b"image/", b"audio/", b"video/", b"font/")
+_BODILESS = (204, 205, 304)
+_KINDS = {b"iframe": "frame", b"frame": "frame", b"image": "image", b"script": "script", b"style": "style"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one response is filtered by."""
+
+    request: Request
+    allowance: Allowance
+    narrowest: str  # the policy of a visitor who has granted nothing, for what caches may share
+    policy: str
+    key: str
+    host: str
+    parts: strict.Parts
+    frame: Service | None
+    swept: tuple[bytes, ...]
+    fragments: Callable[[str | None, bool], Fragments]  # (nonce, in a frame) -> what is put in
+
+    @property
+    def destination(self) -> bytes:
+        """What the browser fetches this for (Fetch Metadata, Sec-Fetch-Dest); b"" when unsaid."""
+        return first(self.request.headers, b"sec-fetch-dest") or b""
+
+
+class Filtered:
+    """A response as the visitor gets it: `status`, `headers`, then `feed` and `close`."""
+
+    def __init__(self, setting: Setting, status: int, upstream: RawHeaders) -> None:
+        self._setting = setting
+        self.status = status
+        self.passthrough = True
+        self._stages: list[Coder | Markup] = []
+        self._charset: _Charset | None = None
+        page = is_page(upstream)
+        governed = page or setting.destination in (*_GOVERNED, *_WORKERS)
+        out = cookies.response(upstream, setting.allowance).headers
+        out = heads.reaching(out, setting.request.url, setting.allowance.allows)
+        out = self._redirect(out)
+        if page and status != 206:  # noqa: PLR2004
+            out = self._rewriting(out)
+        if governed:
+            out = heads.personal(heads.tagged(out, setting.key))
+            out = vary(out, b"Cookie", b"Sec-GPC")
+            secure = setting.request.scheme == "https"
+            out += cookies.sweep(setting.swept, setting.host, setting.request.path, secure=secure)
+        self.headers = self._guarded(out, governed=governed)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a piece of upstream's body and give what may be sent on."""
+        for stage in self._stages:
+            chunk = stage.feed(chunk)
+        return chunk
+
+    def close(self) -> bytes:
+        """Give what is left when upstream's body has ended. Raises CodingError when it broke off."""
+        rest = b""
+        for stage in self._stages:
+            rest = (stage.feed(rest) if rest else b"") + stage.close()
+        return rest
+
+    def _redirect(self, out: RawHeaders) -> RawHeaders:
+        """Answer 204 where a subresource would be sent on to a host that is not allowed."""
+        setting = self._setting
+        kind = _KINDS.get(setting.destination, "connect")
+        if setting.destination in (b"", b"document") or not heads.leads_abroad(
+            self.status, out, setting.request.url, setting.allowance.allows, kind
+        ):
+            return out
+        self.status = 204
+        return [pair for pair in out if pair[0] not in (b"location", b"content-length")]
+
+    def _rewriting(self, out: RawHeaders) -> RawHeaders:
+        setting = self._setting
+        coding = b", ".join(tokens(out, b"content-encoding")).decode("latin-1")
+        framed = setting.destination not in (b"", b"document")
+        out, nonce = strict.admit(out, setting.parts)
+        out = heads.of_other_bytes(out)
+        if self.status in _BODILESS or setting.request.method == "HEAD":
+            return out
+        self.passthrough = False
+        whole = setting.destination in (b"", b"document", b"iframe", b"frame", b"embed", b"object")
+        xml = (first(out, b"content-type") or b"").lower().startswith(b"application/xhtml+xml")
+        markup = Markup(
+            base=setting.request.url,
+            allows=setting.allowance.allows,
+            fragments=setting.fragments(nonce, framed) if whole and not xml else None,
+        )
+        content_type = first(out, b"content-type") or b""
+        self._charset = _Charset(content_type)
+        if coding in ("", "identity"):
+            self._stages = [self._charset, markup]
+        elif coding in supported():
+            self._stages = [decoder(coding), self._charset, markup, encoder(coding)]
+        else:
+            self._stages = [_Withheld()]
+            out = [pair for pair in out if pair[0] != b"content-encoding"]
+        if unsafe_codec(content_type, b""):
+            bare = content_type.split(b";")[0]
+            out = replaced(out, b"content-type", bare + b"; charset=utf-8")
+        return out
+
+    def _guarded(self, out: RawHeaders, *, governed: bool) -> RawHeaders:
+        setting = self._setting
+        kind = (first(out, b"content-type") or b"").lower()
+        if kind.startswith(_PASSIVE) and b"svg" not in kind and not governed:
+            return out
+        policy = setting.policy if governed else setting.narrowest
+        if setting.frame and governed:
+            kinds = {kind for host in setting.frame.hosts for kind in host.kinds}
+            policy = csp.frame_policy(
+                setting.allowance, kinds, plain=setting.request.scheme == "http"
+            )
+        out = [*out, (b"content-security-policy", policy.encode("ascii"))]
+        if not kind:
+            out.append((b"x-content-type-options", b"nosniff"))
+        if governed and "geolocation" not in setting.allowance.data:
+            out.append((b"permissions-policy", b"geolocation=()"))
+        return out
+
+
+def is_page(headers: RawHeaders) -> bool:
+    """Say whether a response is HTML by its Content-Type; nothing is guessed."""
+    kind = (first(headers, b"content-type") or b"").split(b";")[0].strip().lower()
+    return kind in PAGES
+
+
+def may_be_page(request: Request) -> bool:
+    """Say whether the answer to a request may be HTML that a browser shows."""
+    destination = first(request.headers, b"sec-fetch-dest")
+    accepts = b"text/html" in b",".join(every(request.headers, b"accept"))
+    return destination in _GOVERNED or accepts or destination is None
+
+
+class _Charset:
+    """Makes UTF-8 of a page whose bytes cannot be spliced; waits for its first bytes to know."""
+
+    def __init__(self, content_type: bytes) -> None:
+        self._content_type = content_type
+        self._start: bytes | None = b""
+        self._transcoder: Transcoder | None = None
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._start is None:
+            return self._transcoder.feed(chunk) if self._transcoder else chunk
+        self._start += chunk
+        return self._decide() if len(self._start) >= SNIFFED else b""
+
+    def close(self) -> bytes:
+        rest = self._decide() if self._start is not None else b""
+        return rest + (self._transcoder.close() if self._transcoder else b"")
+
+    def _decide(self) -> bytes:
+        start, self._start = self._start or b"", None
+        codec = unsafe_codec(self._content_type, start)
+        if codec is None:
+            return start
+        self._transcoder = Transcoder(codec)
+        # A UTF-8 mark outranks a header or <meta> that still names the old encoding.
+        return b"\xef\xbb\xbf" + self._transcoder.feed(start)
+
+
+class _Withheld:
+    """A page in a coding that cannot be read here is not passed on: it could not be gated."""
+
+    def feed(self, _chunk: bytes) -> bytes:
+        return b""
+
+    def close(self) -> bytes:
+        return b"<!doctype html><title>502</title><p>This page came in a coding that cannot be read."
+

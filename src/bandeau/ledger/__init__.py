@@ -1,0 +1,1 @@
+"""Decisions and published policies on durable storage; what they mean is decided elsewhere."""

@@ -1,0 +1,1 @@
+"""What the owner declares: bandeau.toml as frozen models, checked whole; not what a visitor chose."""

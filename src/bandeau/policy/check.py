@@ -1,0 +1,257 @@
+"""What needs the whole policy to be seen: references, contradictions, the rules for exempt trackers.
+
+Each finding has an id that stays, a place, and what to write instead. Errors refuse the policy at
+start; warnings are said by `bandeau check`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from bandeau.errors import Problem
+from bandeau.policy.model import BUILT_IN_LANGUAGES, BUILT_IN_PURPOSES, Policy, Service, Tracker
+from bandeau.policy.presets import PRESETS
+from bandeau.wire.hosts import matches, target
+
+EXEMPT_DAYS = 396  # 13 months: CNIL deliberation 2020-092, article 5 (rule J3)
+# Held too vague to inform anybody: CNIL SAN-2020-013 paragraph 94, EDPB 05/2020 (rule A6).
+_VAGUE = (
+    "améliorer votre expérience",
+    "améliorer nos services",
+    "exploiter et améliorer nos services",
+    "improve your experience",
+    "improve our services",
+    "operate and improve our services",
+    "provide a better experience",
+)
+
+
+def check(policy: Policy) -> list[Problem]:
+    """Return every problem that the models cannot see, in the order of the file."""
+    return [problem for rule in _RULES for problem in rule(policy)]
+
+
+def _languages(policy: Policy) -> Iterator[Problem]:
+    for language in policy.site.languages:
+        if language not in BUILT_IN_LANGUAGES:
+            yield Problem(
+                "BP010",
+                "[site] · languages",
+                f"there are no texts in {language!r}",
+                f"write languages out of {', '.join(BUILT_IN_LANGUAGES)}",
+            )
+
+
+def _presets(policy: Policy) -> Iterator[Problem]:
+    for name in policy.site.presets:
+        if name not in PRESETS:
+            yield Problem(
+                "BP011", "[site] · presets", f"no platform is called {name!r}", _close(name, PRESETS)
+            )
+
+
+def _ids(policy: Policy) -> Iterator[Problem]:
+    tables = {"purpose": policy.purposes, "service": policy.services, "feature": policy.features}
+    for table, entries in tables.items():
+        for found, count in Counter(entry.id for entry in entries).items():
+            if count > 1:
+                yield Problem(
+                    "BP012", f'[[{table}]] "{found}"', f"the id stands {count} times", "give each its own id"
+                )
+
+
+def _texts(policy: Policy) -> Iterator[Problem]:
+    for purpose in policy.purposes:
+        place = f'[[purpose]] "{purpose.id}"'
+        missing = [lang for lang in policy.site.languages if lang not in purpose.text]
+        if purpose.id not in BUILT_IN_PURPOSES and missing:
+            yield Problem(
+                "BP013",
+                place,
+                f"this purpose is not built in and has no text in {', '.join(missing)}",
+                f'[purpose.text.{missing[0]}] title = "…", sentence = "…"',
+            )
+        for language, text in purpose.text.items():
+            for vague in _VAGUE:
+                if vague in text.sentence.lower() or vague in text.title.lower():
+                    yield Problem(
+                        "BP014",
+                        f"{place} · text.{language}",
+                        f"«{vague}» says nothing that one could agree to (rule A6)",
+                        "say what is done, with which data, for whom",
+                    )
+
+
+def _references(policy: Policy) -> Iterator[Problem]:
+    purposes = {purpose.id for purpose in policy.purposes} | {"technical"}
+    services = {service.id for service in policy.services}
+    for service in policy.services:
+        for name in (*service.needs_any, *([service.purpose] if service.purpose else [])):
+            if name not in purposes:
+                yield _unknown("BP015", f'[[service]] "{service.id}"', "purpose", name, purposes)
+    for tracker in policy.trackers:
+        place = f'[[tracker]] "{tracker.name}"'
+        if tracker.purpose and tracker.purpose not in purposes:
+            yield _unknown("BP015", place, "purpose", tracker.purpose, purposes)
+        if tracker.service and tracker.service not in services:
+            yield _unknown("BP016", place, "service", tracker.service, services)
+    for feature in policy.features:
+        for name in feature.needs:
+            if name not in purposes:
+                yield _unknown("BP015", f'[[feature]] "{feature.id}"', "purpose", name, purposes)
+
+
+def _routes(policy: Policy) -> Iterator[Problem]:
+    prefix = policy.site.prefix
+    owners = [(f'[[service]] "{s.id}"', s.routes) for s in policy.services]
+    owners += [(f'[[feature]] "{f.id}"', f.routes) for f in policy.features]
+    for place, routes in owners:
+        for route in routes:
+            start = route.removesuffix("*")
+            if start.startswith(prefix + "/") or (route.endswith("*") and prefix.startswith(start)):
+                yield Problem(
+                    "BP017",
+                    f"{place} · routes",
+                    f"{route!r} would close bandeau's own pages under {prefix!r}",
+                    "name a route beside it, or change [site] prefix",
+                )
+
+
+def _own_hosts(policy: Policy) -> Iterator[Problem]:
+    own = {target(origin, "").host for origin in policy.site.origins}
+    for service in policy.services:
+        for host in service.hosts:
+            for name in sorted(own):
+                if matches(host.host, name):
+                    yield Problem(
+                        "BP018",
+                        f'[[service]] "{service.id}" · hosts',
+                        f"{host.host!r} means {name!r}, which is the site itself",
+                        "name the service's own host; for own paths use routes",
+                    )
+
+
+def _exempt(policy: Policy) -> Iterator[Problem]:
+    """Rules J1-J3 and J5 as far as a declaration can show them (CNIL 2020-092, article 5)."""
+    for tracker in policy.trackers:
+        if tracker.exempt is None:
+            continue
+        place = f'[[tracker]] "{tracker.name}"'
+        for holds, rule, message, remedy in _exempt_conditions(tracker, policy):
+            if not holds:
+                yield Problem("BP019", place, f"exempt, but {message} (rule {rule})", remedy)
+
+
+def _exempt_conditions(tracker: Tracker, policy: Policy) -> list[tuple[bool, str, str, str]]:
+    service = next((s for s in policy.services if s.id == tracker.service), None)
+    purpose = tracker.purpose or (service.purpose if service else None)
+    age = tracker.max_age_days
+    return [
+        (purpose == "audience", "J1", "its purpose is not audience", 'purpose = "audience"'),
+        (
+            service is None or not service.hosts,
+            "J1",
+            "its service has hosts of its own, where the data would be somebody else's too",
+            "declare the tracker under the purpose, without a service",
+        ),
+        (tracker.party == "first", "J2", "it is a third party's", 'party = "first"'),
+        (tracker.domain is None, "J2", "it is shared with other hosts", "remove domain"),
+        (
+            age is not None and age <= EXEMPT_DAYS,
+            "J3",
+            f"its age is {'not said' if age is None else f'{age} days'}",
+            f"max_age_days = {EXEMPT_DAYS}   # or less, and never renewed",
+        ),
+    ]
+
+
+def _repeats(policy: Policy) -> Iterator[Problem]:
+    found = Counter((t.kind, t.name, t.purpose, t.service) for t in policy.trackers)
+    for (kind, name, *_), count in found.items():
+        if count > 1:
+            yield Problem(
+                "BP020", f'[[tracker]] "{name}"', f"this {kind} is declared {count} times alike", "keep one"
+            )
+
+
+def _unused(policy: Policy) -> Iterator[Problem]:
+    used = {t.purpose for t in policy.trackers} | {n for f in policy.features for n in f.needs}
+    used |= {name for s in policy.services for name in (s.purpose, *s.needs_any)}
+    for purpose in policy.purposes:
+        if purpose.id not in used:
+            yield Problem(
+                "BP101",
+                f'[[purpose]] "{purpose.id}"',
+                "nothing belongs to it: visitors are asked for nothing",
+                "declare what it opens, or remove it",
+                "warning",
+            )
+
+
+def _open_pages(policy: Policy) -> Iterator[Problem]:
+    for service in policy.services:
+        if service.open == "page":
+            yield Problem(
+                "BP102",
+                f'[[service]] "{service.id}" · open',
+                "once granted, any host may be contacted: purposes are no longer kept apart there",
+                'open = "frame" keeps the page closed',
+                "warning",
+            )
+
+
+def _shared_hosts(policy: Policy) -> Iterator[Problem]:
+    owners: dict[str, list[Service]] = {}
+    for service in policy.services:
+        for host in service.hosts:
+            owners.setdefault(host.host, []).append(service)
+    for host, services in owners.items():
+        needs = {(s.purpose, s.needs_any) for s in services}
+        if len(needs) > 1:
+            yield Problem(
+                "BP103",
+                f'[[service]] "{services[1].id}" · hosts',
+                f"{host!r} belongs to several purposes: it opens only when all are granted",
+                "use a host for each purpose, if the third party has them",
+                "warning",
+            )
+
+
+def _plain_http(policy: Policy) -> Iterator[Problem]:
+    for origin in policy.insecure_origins:
+        yield Problem(
+            "BP104",
+            "[site] · origins",
+            f"{origin} is neither https nor loopback: anybody on the way can read and change the choice",
+            f"write https, or start with --insecure-origin ({origin})",
+            "warning",
+        )
+
+
+_RULES: tuple[Callable[[Policy], Iterator[Problem]], ...] = (
+    _languages,
+    _presets,
+    _plain_http,
+    _ids,
+    _texts,
+    _references,
+    _routes,
+    _own_hosts,
+    _exempt,
+    _repeats,
+    _unused,
+    _open_pages,
+    _shared_hosts,
+)
+
+
+def _unknown(number: str, place: str, what: str, name: str, known: Iterable[str]) -> Problem:
+    return Problem(number, f"{place} · {what}", f"there is no {what} {name!r}", _close(name, known))
+
+
+def _close(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]!r}?" if close else f"declare it, or use one of {', '.join(names[:12])}"

@@ -1,0 +1,47 @@
+"""What a decision quotes of a policy: its digest, and a fingerprint for each purpose.
+
+The digest changes with anything. A fingerprint changes only with what a grant of that purpose is
+about: services, hosts, trackers, recipients, data. Wording is not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from bandeau.policy.model import Policy, Service
+
+
+def digest(policy: Policy) -> str:
+    """Return the SHA-256 of the policy, 64 hex digits."""
+    return _sha256(policy.model_dump(mode="json", by_alias=True))
+
+
+def fingerprints(policy: Policy) -> dict[str, str]:
+    """Return for each purpose that needs consent the SHA-256 of what it stands for."""
+    return {purpose: _sha256(_substance(policy, purpose)) for purpose in policy.consentable}
+
+
+def _substance(policy: Policy, purpose: str) -> dict[str, Any]:
+    services = [s for s in policy.services if purpose in (s.purpose, *s.needs_any)]
+    ids = {service.id for service in services}
+    trackers = [t for t in policy.trackers if t.purpose == purpose or t.service in ids]
+    return {
+        "data": sorted(policy.purpose(purpose).data),
+        "services": sorted(map(_of_service, services)),
+        "trackers": sorted(
+            json.dumps(tracker.model_dump(mode="json"), sort_keys=True) for tracker in trackers
+        ),
+    }
+
+
+def _of_service(service: Service) -> str:
+    kept = service.model_dump(mode="json", exclude={"privacy_policy"})
+    kept["hosts"] = sorted(f"{host.host} {' '.join(sorted(host.kinds))}" for host in service.hosts)
+    return json.dumps(kept, sort_keys=True)
+
+
+def _sha256(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,0 +1,261 @@
+"""The policy as frozen models; the descriptions here are the reference of every key.
+
+Models check one table each. What needs two tables to be seen is checked in `check`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from bandeau.wire.hosts import is_loopback, normalise, target
+
+BUILT_IN_PURPOSES = ("technical", "social", "profiles", "audience", "ads", "video")
+BUILT_IN_LANGUAGES = ("fr", "en")
+ADVICE_KEEP_DAYS = "validity of the choice (182 days) + 24 months is 912; 5 years (1826) at most"
+
+Kind = Literal["script", "style", "image", "font", "media", "frame", "connect", "object", "form"]
+TrackerKind = Literal[
+    "cookie", "local_storage", "session_storage", "indexed_db", "cache", "service_worker"
+]
+DataCategory = Literal[
+    "ip_address",
+    "browsing",
+    "usage",
+    "geolocation",
+    "social_interactions",
+    "comments",
+    "identifiers",
+    "interests",
+    "device",
+    "purchases",
+    "contact",
+]
+
+
+def _host(value: str) -> str:
+    star, name = ("*.", value[2:]) if value.startswith("*.") else ("", value)
+    if re.search(r"://|[/?#@]|(?<!\[):\d*$", name):
+        raise ValueError("a host has no scheme, no port and no path")
+    found = normalise(name)
+    if found is None:
+        raise ValueError("this is not a host name")
+    return star + found
+
+
+def _origin(value: str) -> str:
+    match = re.fullmatch(r"(https?)://([^/?#@\\\s]+)", value)
+    found = target(value, "")
+    if match is None or not found.host:
+        raise ValueError("an origin is https://host or https://host:port, without a path")
+    port = f":{found.port}" if found.port else ""
+    return f"{found.scheme}://{found.host}{port}"
+
+
+def _route(value: str) -> str:
+    if not value.startswith("/") or "*" in value[:-1] or re.search(r"[?#\s]", value):
+        raise ValueError('a route is a path from "/", with at most one "*" at its end')
+    return value
+
+
+def _prefix(value: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
+        raise ValueError('a prefix is a path without a slash at its end, as "/_b"')
+    return value
+
+
+Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+HostName = Annotated[str, AfterValidator(_host)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Route = Annotated[str, AfterValidator(_route)]
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1, two letters")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, str_strip_whitespace=True
+    )
+
+
+class Proof(_Table):
+    """How consent is proven (GDPR art. 7(1))."""
+
+    keep_days: int = Field(
+        ge=1, le=1826, description="how long records of decisions are kept, in days; no default"
+    )
+
+
+class Controller(_Table):
+    """Who decides why and how data are processed (GDPR art. 4(7), 13(1)(a))."""
+
+    name: Text = Field(description="legal name")
+    address: Text = Field(description="postal address")
+    contact: Text = Field(description="e-mail address or URL of the data protection officer")
+    privacy_policy: Text = Field(description="URL or path of the privacy policy")
+
+
+class Host(_Table):
+    """A host, and the kinds of things that may be fetched from it."""
+
+    host: HostName = Field(description='"h", or "*.h" for every host below h but not h itself')
+    kinds: tuple[Kind, ...] = Field(min_length=1, description="what may be fetched there")
+
+
+class Site(_Table):
+    """The site itself."""
+
+    origins: tuple[Origin, ...] = Field(min_length=1, description="scheme, host and port of each")
+    languages: tuple[Language, ...] = Field(min_length=1, description="of the notice, first = default")
+    valid_days: int = Field(default=182, ge=1, le=396, description="how long a choice holds, in days")
+    own_hosts: tuple[Host, ...] = Field(default=(), description="the publisher's other hosts")
+    prefix: Annotated[str, AfterValidator(_prefix)] = Field(default="/_b", description="of our URLs")
+    choice_scope: Literal["site"] | None = Field(
+        default=None, description='"site": the choice holds for sister subdomains too'
+    )
+    anonymise_upstream_ip: bool = Field(
+        default=False,
+        description="cut the forwarded address until a granted purpose declares ip_address",
+    )
+    accept_unreviewed: tuple[Language, ...] = Field(
+        default=(), description="languages accepted though no native speaker has read their texts"
+    )
+    templates: str | None = Field(default=None, description="folder of the owner's own templates")
+    presets: tuple[str, ...] = Field(
+        default=(), description="platforms whose session and CSRF cookies are technical"
+    )
+
+
+class PurposeText(_Table):
+    """What the notice says of a purpose, in one language."""
+
+    title: Text = Field(max_length=60)
+    sentence: Text = Field(max_length=240)
+
+
+class Purpose(_Table):
+    """One reason for which consent is asked."""
+
+    id: Id
+    data: tuple[DataCategory, ...] = Field(default=(), description="categories of data it uses")
+    text: dict[Language, PurposeText] = Field(default={}, description="titles and sentences")
+
+
+class Service(_Table):
+    """A third party, or a module, that belongs to a purpose."""
+
+    id: Id
+    purpose: Id | None = Field(default=None, description="the purpose it needs")
+    needs_any: tuple[Id, ...] = Field(
+        default=(), description="instead of purpose: any of these opens it (a tag manager)"
+    )
+    recipient: Text = Field(description="who receives the data, as the notice names it")
+    hosts: tuple[Host, ...] = Field(default=(), description="hosts that are contacted")
+    routes: tuple[Route, ...] = Field(
+        default=(), description="own paths answered with 204 until granted"
+    )
+    open: Literal["frame", "page"] | None = Field(
+        default=None, description="a chain that cannot be listed: any https host, where it says"
+    )
+    legal_name: Text | None = None
+    role: Literal["processor", "controller", "joint_controller"] | None = None
+    country: Country | None = None
+    transfer: Text | None = Field(default=None, description="safeguard of a transfer outside the EEA")
+    privacy_policy: Text | None = None
+    retention_days: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_need(self) -> Service:
+        if (self.purpose is None) == (not self.needs_any):
+            raise ValueError("name exactly one of purpose and needs_any")
+        if self.open == "frame" and not self.routes:
+            raise ValueError('open = "frame" needs routes: the own pages that are its frames')
+        return self
+
+
+class Tracker(_Table):
+    """A cookie, a storage key, a database: anything kept on the visitor's device."""
+
+    name: Text = Field(description='its name; "name*" for every name that starts so')
+    kind: TrackerKind
+    purpose: Id | None = None
+    service: Id | None = None
+    max_age_days: int | None = Field(default=None, ge=0, description="absent: until the session ends")
+    party: Literal["first", "third"] = "first"
+    path: Route | None = None
+    domain: HostName | None = None
+    partitioned: bool = False
+    exempt: Literal["audience"] | None = Field(
+        default=None, description="needs no consent, as a first-party audience counter (J1-J5)"
+    )
+
+    @model_validator(mode="after")
+    def _one_owner(self) -> Tracker:
+        if (self.purpose is None) == (self.service is None):
+            raise ValueError("name exactly one of purpose and service")
+        if "*" in self.name[:-1]:
+            raise ValueError('a "*" may only stand at the end of a name')
+        return self
+
+
+class FeatureText(_Table):
+    """What the site says of a closed feature, in one language."""
+
+    title: Text = Field(max_length=60)
+    sentence: Text = Field(max_length=240)
+
+
+class Feature(_Table):
+    """Something on the site that needs purposes, closed until they are granted."""
+
+    id: Id
+    needs: tuple[Id, ...] = Field(description="all of these; empty: always open")
+    routes: tuple[Route, ...] = Field(default=(), description="own paths answered with 403 until then")
+    text: dict[Language, FeatureText] = {}
+
+
+class Policy(_Table):
+    """The whole of bandeau.toml."""
+
+    version: Literal[1]
+    proof: Proof = Field(description="how long proofs are kept")
+    controller: Controller
+    site: Site
+    purposes: tuple[Purpose, ...] = Field(default=(), alias="purpose")
+    services: tuple[Service, ...] = Field(default=(), alias="service")
+    trackers: tuple[Tracker, ...] = Field(default=(), alias="tracker")
+    features: tuple[Feature, ...] = Field(default=(), alias="feature")
+
+    @cached_property
+    def consentable(self) -> tuple[str, ...]:
+        """The ids of the purposes that need consent, in the order of the file."""
+        return tuple(purpose.id for purpose in self.purposes if purpose.id != "technical")
+
+    def purpose(self, purpose_id: str) -> Purpose:
+        """Return a declared purpose. Raises KeyError."""
+        return self._purposes[purpose_id]
+
+    def service(self, service_id: str) -> Service:
+        """Return a declared service. Raises KeyError."""
+        return self._services[service_id]
+
+    @cached_property
+    def _purposes(self) -> dict[str, Purpose]:
+        return {purpose.id: purpose for purpose in self.purposes}
+
+    @cached_property
+    def _services(self) -> dict[str, Service]:
+        return {service.id: service for service in self.services}
+
+    @property
+    def insecure_origins(self) -> tuple[str, ...]:
+        """The plain-http origins that are not loopback."""
+        return tuple(
+            origin
+            for origin in self.site.origins
+            if origin.startswith("http:") and not is_loopback(target(origin, "").host)
+        )
