@@ -29,10 +29,10 @@ DataCategory = Literal[
     "social_interactions",
     "comments",
     "identifiers",
-    "interests",
     "device",
+    "preferences",
+    "account",
     "purchases",
-    "contact",
 ]
 
 

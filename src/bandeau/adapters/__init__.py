@@ -1,0 +1,1 @@
+"""Between a server's protocol and `site`: they translate and decide nothing."""

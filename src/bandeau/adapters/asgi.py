@@ -1,0 +1,175 @@
+"""ASGI 3: an application behind the gate, in the same process; pure translation.
+
+Where the application raises before it has answered, the server's own error stands, as without us:
+it has no page of the site in it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from bandeau.site import Exchange, Request, Site
+from bandeau.wire.headers import RawHeaders, first
+from bandeau.wire.messages import Reply
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger("bandeau")
+# They send bytes past the filter: a path, a file descriptor, a pushed or hinted request.
+_BYPASSES = ("http.response.pathsend", "http.response.zerocopysend", "http.response.push")
+
+
+class Middleware:
+    """Wraps an ASGI application; `scope["bandeau"]` is the request's Consent."""
+
+    def __init__(self, app: ASGIApp, site: Site) -> None:
+        self.app = app
+        self.site = site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = self.site.exchange(request_of(scope))
+        if exchange.endpoint:
+            body = await read_body(receive, self.site.max_form)
+            if body is None:
+                reply = exchange.failure(413)
+            else:
+                reply = await self.site.answer(exchange, body)
+            await send_reply(send, reply, head=scope["method"] == "HEAD")
+        elif exchange.reply:
+            await send_reply(send, exchange.reply, head=scope["method"] == "HEAD")
+        else:
+            responder = Responder(exchange, send)
+            await self.app(inner_scope(scope, exchange), receive, responder)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = self.site.exchange(request_of(scope))
+        if exchange.endpoint or exchange.reply:
+            await receive()  # websocket.connect
+            await send({"type": "websocket.close", "code": 1008})  # RFC 6455 7.4.1: policy
+            return
+
+        async def filtering(message: Message) -> None:
+            if message["type"] in ("websocket.accept", "websocket.http.response.start"):
+                found = exchange.response(101, raw(message.get("headers", ())))
+                message = {**message, "headers": found.headers}
+            await send(message)
+
+        await self.app(inner_scope(scope, exchange), receive, filtering)
+
+
+class Responder:
+    """Holds the head of a response back until it is filtered, then filters the body as it comes."""
+
+    def __init__(self, exchange: Exchange, send: Send) -> None:
+        self._exchange = exchange
+        self._send = send
+        self._filtered: Any = None
+
+    async def __call__(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            await self._start(message)
+        elif kind == "http.response.body":
+            await self._body(message)
+        elif kind == "http.response.early_hint":
+            links = [(b"link", link) for link in message.get("links", ())]
+            kept = [value for _, value in self._exchange.informational(links)]
+            if kept:
+                await self._send({**message, "links": kept})
+        elif kind != "http.response.trailers":
+            await self._send(message)
+
+    async def _start(self, message: Message) -> None:
+        headers = raw(message.get("headers", ()))
+        try:
+            self._filtered = self._exchange.response(message["status"], headers)
+        except Exception:
+            _log.exception("the gate failed on a response's head: nothing of it is sent")
+            self._filtered = None
+            await send_reply(self._send, self._exchange.failure(500), head=False)
+            return
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": self._filtered.status,
+                "headers": self._filtered.headers,
+            }
+        )
+
+    async def _body(self, message: Message) -> None:
+        if self._filtered is None:
+            return
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        if not self._filtered.passthrough:
+            chunk = self._filtered.feed(chunk) if chunk else b""
+            chunk += b"" if more else self._filtered.close()
+        if chunk or not more:
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+
+def request_of(scope: Scope) -> Request:
+    """Make a Request of an ASGI scope."""
+    headers = raw(scope["headers"])
+    host = (first(headers, b"host") or b"").decode("latin-1")
+    path = scope.get("raw_path") or scope["path"].encode("utf-8")
+    return Request(
+        method=scope.get("method", "GET"),
+        scheme={"ws": "http", "wss": "https"}.get(scope.get("scheme", "http"), scope.get("scheme", "http")),
+        host=host,
+        path=path.decode("latin-1").partition("?")[0],
+        query=scope.get("query_string", b"").decode("latin-1"),
+        headers=headers,
+    )
+
+
+def raw(headers: Any) -> RawHeaders:
+    """Return ASGI headers as a list of lower-case names and values."""
+    return [(bytes(name).lower(), bytes(value)) for name, value in headers]
+
+
+def inner_scope(scope: Scope, exchange: Exchange) -> Scope:
+    """Return the scope that the application sees."""
+    extensions = {k: v for k, v in (scope.get("extensions") or {}).items() if k not in _BYPASSES}
+    return {
+        **scope,
+        "headers": exchange.request_headers,
+        "extensions": extensions,
+        "bandeau": exchange.consent,
+    }
+
+
+async def read_body(receive: Receive, limit: int) -> bytes | None:
+    """Read a whole request body; None when it is larger than the limit, in bytes, or broke off."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > limit:
+            return None
+        if not message.get("more_body", False):
+            return body
+
+
+async def send_reply(send: Send, reply: Reply, *, head: bool) -> None:
+    """Send a complete answer."""
+    headers = [*reply.headers]
+    if reply.status not in (204, 304):
+        headers.append((b"content-length", str(len(reply.body)).encode("ascii")))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else reply.body})

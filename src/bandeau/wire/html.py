@@ -1,0 +1,432 @@
+"""HTML as a stream of bytes into which bytes are inserted; not a parser, and nothing of consent.
+
+`Splicer` finds tags as a browser's tokenizer does (HTML Standard 13.2.5): comments in every odd
+spelling, raw text, the escaped states of scripts, foreign content, duplicate and unquoted
+attributes. What it is not asked to touch leaves as the bytes that came. Two things are read twice:
+`<noscript>`, whose content is markup only while scripts are off, and so is spliced as a document of
+its own; and the `srcdoc` of a frame, which a handler splices and gives back.
+
+Input may be cut anywhere. What is held back is the token that is not complete yet, up to MAX_TOKEN.
+"""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from html.entities import html5
+from typing import NamedTuple, Protocol
+
+MAX_TOKEN = 4 * 1024 * 1024  # bytes of one tag: data: URLs of inlined pictures are of that order
+MAX_ISLAND = 256 * 1024  # bytes of one <noscript>
+MAX_HELD = 64 * 1024  # bytes after a </body> that wait to see whether another one follows
+
+_SPACE = rb"[\t\n\f\r ]"
+_NAME = rb"[A-Za-z][^\t\n\f\r />]*+"
+_ATTRIBUTE = (
+    rb"(?:=[^\t\n\f\r />=]*+|[^\t\n\f\r />=]++)"
+    rb"(?:" + _SPACE + rb"*+=" + _SPACE + rb"*+"
+    rb"(?:\"[^\"]*+\"|'[^']*+'|[^\t\n\f\r >\"'][^\t\n\f\r >]*+|(?=>))"
+    rb"|(?!" + _SPACE + rb"*+=))"
+)
+_ATTRIBUTES = rb"(?:[\t\n\f\r /]*+" + _ATTRIBUTE + rb")*+"
+_REST = _ATTRIBUTES + rb"[\t\n\f\r /]*+>"
+_TAG = re.compile(rb"<(/?)(" + _NAME + rb")(" + _ATTRIBUTES + rb")[\t\n\f\r /]*+>")
+_ONE = re.compile(
+    rb"[\t\n\f\r /]*+(=[^\t\n\f\r />=]*+|[^\t\n\f\r />=]++)"
+    rb"(?:" + _SPACE + rb"*+=" + _SPACE + rb"*+"
+    rb"(\"[^\"]*+\"|'[^']*+'|[^\t\n\f\r >\"'][^\t\n\f\r >]*+|(?=>|\Z)))?+"
+)
+RAW = frozenset(b"script style textarea title xmp iframe noembed noframes".split())
+_FOREIGN = frozenset((b"svg", b"math"))
+_INTEGRATION = {  # where HTML begins again (HTML Standard 13.2.6, "tree construction")
+    b"svg": frozenset(b"foreignobject desc title".split()),
+    b"math": frozenset(b"mi mo mn ms mtext".split()),
+}
+_BREAKOUT = frozenset(
+    b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li"
+    b" listing menu meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul"
+    b" var".split()
+)
+_ALWAYS = (
+    b"script|style|textarea|title|xmp|iframe|noembed|noframes|noscript|plaintext|svg|math|html|head"
+    b"|body|base|link|meta|frame|frameset|form|object|embed|portal|fencedframe|template"
+)
+
+
+def _boring(names: bytes) -> re.Pattern[bytes]:
+    """Match as much as there is of text and complete tags that nobody asks about, in one go."""
+    tag = rb"</?+(?!(?:" + names + rb")[\t\n\f\r />])" + _NAME + _REST
+    return re.compile(rb"(?:[^<]++|" + tag + rb"|<(?=[^A-Za-z/!?]))*+", re.IGNORECASE)
+
+
+_BORING = _boring(_ALWAYS)
+_BORING_RARE = _boring(_ALWAYS + b"|a|area|input|button")
+_RARE = re.compile(rb"ping|formaction", re.IGNORECASE)
+_COMMENT_END = re.compile(rb"--!?>")
+_SCRIPT = re.compile(rb"<!--|-->|<(/?)script(?=[\t\n\f\r />])", re.IGNORECASE)
+_REFERENCE = re.compile(r"&([A-Za-z][A-Za-z0-9]*)(?![A-Za-z0-9;])(=?)")
+
+
+class Attribute(NamedTuple):
+    """One attribute of a tag: lower-case name, raw value or None, and where both stand in the tag."""
+
+    name: bytes
+    value: bytes | None
+    start: int
+    value_span: tuple[int, int]
+
+    @property
+    def text(self) -> str:
+        """The value as a browser reads it: references decoded."""
+        return decoded((self.value or b"").decode("utf-8", "replace"))
+
+
+class Tag:
+    """A start tag, and the edits that were asked for. `inert` inside noscript and template."""
+
+    __slots__ = ("_after", "_before", "_edits", "attributes", "inert", "name", "raw")
+
+    def __init__(self, name: bytes, raw: bytes, attributes_at: int, *, inert: bool) -> None:
+        self.name = name
+        self.raw = raw
+        self.inert = inert
+        self.attributes = _attributes(raw, attributes_at)
+        self._before = b""
+        self._after = b""
+        self._edits: list[tuple[int, int, bytes]] = []
+
+    def get(self, name: bytes) -> str | None:
+        """Return the value that counts for a name: its first occurrence's."""
+        return next((a.text for a in self.attributes if a.name == name), None)
+
+    def rename(self, name: bytes, prefix: bytes) -> None:
+        """Put a prefix before every occurrence of an attribute: a second one would step in."""
+        for attribute in self.attributes:
+            if attribute.name == name:
+                self._edits.append((attribute.start, attribute.start, prefix))
+
+    def insert(self, attribute: bytes) -> None:
+        """Insert an attribute before all others: the first of a name is the one that counts."""
+        at = 1 + len(self.name)
+        self._edits.append((at, at, b" " + attribute))
+
+    def replace(self, attribute: Attribute, value: str) -> None:
+        """Give an attribute another value."""
+        text = value.replace("&", "&amp;").replace('"', "&quot;").encode("utf-8", "replace")
+        self._edits.append((*attribute.value_span, b'"' + text + b'"'))
+
+    def before(self, data: bytes) -> None:
+        """Insert bytes before the tag."""
+        self._before += data
+
+    def after(self, data: bytes) -> None:
+        """Insert bytes after the tag."""
+        self._after += data
+
+    def spliced(self) -> bytes:
+        """Return the tag with its edits."""
+        raw = self.raw
+        for start, end, data in sorted(self._edits, reverse=True):
+            raw = raw[:start] + data + raw[end:]
+        return self._before + raw + self._after
+
+
+class Handler(Protocol):
+    """Who is asked about tags. While `every` is true, about each of them and about text."""
+
+    every: bool
+
+    def start(self, tag: Tag) -> None:
+        """See a start tag and ask for edits."""
+
+    def end(self, name: bytes) -> bytes:
+        """See an end tag; return what goes before it."""
+
+    def text(self) -> bytes:
+        """See text that is not only white space, while `every`; return what goes before it."""
+
+    def finish(self) -> bytes:
+        """Return what goes before the last `</body>`, or at the end."""
+
+    def island(self) -> Handler:
+        """Return the handler for the content of a noscript."""
+
+
+class Splicer:
+    """Takes a page in pieces and gives it back with what the handler inserts."""
+
+    def __init__(self, handler: Handler, *, inert: bool = False) -> None:
+        self._handler = handler
+        self._buffer = b""
+        self._out: list[bytes] = []
+        self._held: list[bytes] | None = None  # from the last </body> on
+        self._held_size = 0
+        self._raw = b""  # the raw text element we are in
+        self._escape = 0  # 0, 1 or 2: the escaped states of a script
+        self._foreign: list[bytes] = []
+        self._templates = 0
+        self._inert = inert
+        self._plain = False
+        self._island = False
+        self._final = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a piece and give what is certain."""
+        waiting, self._buffer = self._buffer, self._buffer + chunk
+        if waiting and b">" not in chunk and not self._raw and len(self._buffer) < MAX_TOKEN:
+            return b""  # the token that is waited for cannot end here
+        self._run()
+        return self._taken()
+
+    def close(self) -> bytes:
+        """Give the rest: what is inserted comes before whatever the page leaves unfinished."""
+        self._final = True
+        self._run()
+        tail, self._buffer = self._buffer, b""
+        finish = self._handler.finish()
+        if finish and self._raw:
+            self._emit(b"</" + self._raw + b">")
+        held, self._held = self._held or [], None
+        self._out += [finish, *held, tail]
+        return self._taken()
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the page, as far as it came, ends inside a tag, a comment or raw text."""
+        return bool(self._buffer or self._raw or self._plain)
+
+    def _taken(self) -> bytes:
+        out, self._out = b"".join(self._out), []
+        return out
+
+    def _emit(self, data: bytes) -> None:
+        if self._held is None:
+            self._out.append(data)
+            return
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._held_size > MAX_HELD:
+            self._release()
+
+    def _release(self) -> None:
+        self._out += self._held or []
+        self._held, self._held_size = None, 0
+
+    def _run(self) -> None:
+        """Consume complete tokens; each step says where the next one begins, or -1 to wait."""
+        at = 0
+        buffer = self._buffer
+        rare = _RARE.search(buffer) is not None
+        boring = _BORING_RARE if rare else _BORING
+        while at < len(buffer):
+            if self._plain:
+                self._emit(buffer[at:])
+                at = len(buffer)
+                break
+            if self._raw:
+                step = self._raw_text(buffer, at)
+            elif self._island:
+                step = self._noscript(buffer, at)
+            elif self._handler.every or self._foreign:
+                step = self._token(buffer, at)
+            else:
+                match = boring.match(buffer, at)
+                step = match.end() if match else at
+                if step > at:
+                    self._emit(buffer[at:step])
+                else:
+                    step = self._token(buffer, at)
+            if step < 0:
+                break
+            at = step
+        self._buffer = buffer[at:]
+
+    def _raw_text(self, buffer: bytes, at: int) -> int:
+        """Pass raw text up to its end tag, keeping back what could be the start of that."""
+        if self._raw == b"script":
+            end, scanned = self._script_end(buffer, at)
+        else:
+            match = _raw_end(self._raw).search(buffer, at)
+            end, scanned = (match.start() if match else -1), at
+        if end >= 0:
+            self._emit(buffer[at:end])
+            self._raw, self._escape = b"", 0
+            return end
+        safe = len(buffer) if self._final else max(scanned, len(buffer) - len(self._raw) - 2)
+        if safe <= at:
+            return -1
+        self._emit(buffer[at:safe])
+        return safe
+
+    def _script_end(self, buffer: bytes, at: int) -> tuple[int, int]:
+        """HTML Standard 13.2.5.15-31: `<!--` and `<script` in a script move its end.
+
+        Returns where the end tag stands, or -1, and how far the text was read.
+        """
+        while match := _SCRIPT.search(buffer, at):
+            found, at = match[0].lower(), match.end()
+            if found == b"<!--":
+                self._escape = self._escape or 1
+                at -= 2  # `<!-->` closes with the dashes that opened it
+            elif found == b"-->":
+                self._escape = 0
+            elif match[1]:
+                if self._escape < 2:  # noqa: PLR2004
+                    return match.start(), at
+                self._escape = 1
+            elif self._escape == 1:
+                self._escape = 2
+        return -1, at
+
+    def _token(self, buffer: bytes, at: int) -> int:
+        """Take one token; return where the next begins, or -1 when this one is not complete."""
+        if buffer[at] != 0x3C:
+            return self._text(buffer, at)
+        second = buffer[at + 1 : at + 2]
+        if not second:
+            return self._wait(buffer, at)
+        if second.isalpha() or (second == b"/" and buffer[at + 2 : at + 3].isalpha()):
+            return self._tag(buffer, at)
+        if second == b"/" and len(buffer) <= at + 2:
+            return self._wait(buffer, at)
+        if second in b"!?/":
+            return self._comment(buffer, at)
+        self._emit(b"<")
+        return at + 1
+
+    def _text(self, buffer: bytes, at: int) -> int:
+        end = buffer.find(b"<", at)
+        end = len(buffer) if end < 0 else end
+        data = buffer[at:end]
+        if self._handler.every and data.strip(b"\t\n\f\r \xef\xbb\xbf"):
+            self._emit(self._handler.text())
+        self._emit(data)
+        return end
+
+    def _comment(self, buffer: bytes, at: int) -> int:
+        """Comments, doctypes, CDATA in foreign content, and all that is read as a comment."""
+        if buffer.startswith(b"<!--", at):
+            if buffer.startswith((b"<!-->", b"<!--->"), at):
+                end = buffer.index(b">", at) + 1
+            else:
+                match = _COMMENT_END.search(buffer, at + 4)
+                end = match.end() if match else -1
+        elif self._foreign_now and buffer.startswith(b"<![CDATA[", at):
+            end = buffer.find(b"]]>", at) + 3 or -1
+            end = end if end > 2 else -1  # noqa: PLR2004
+        else:
+            starts = (b"<!--", b"<![CDATA[")
+            if any(start.startswith(buffer[at:]) for start in starts) and not self._final:
+                return -1
+            end = buffer.find(b">", at) + 1 or -1
+        if end < 0:
+            return self._wait(buffer, at)
+        self._emit(buffer[at:end])
+        return end
+
+    def _tag(self, buffer: bytes, at: int) -> int:
+        match = _TAG.match(buffer, at)
+        if match is None:
+            return self._wait(buffer, at)
+        name = match[2].lower()
+        if match[1]:
+            self._end(name, match[0])
+            return match.end()
+        tag = Tag(name, match[0], match.start(3) - at, inert=self._inert or self._templates > 0)
+        foreign = self._enter(name, match[0])
+        self._handler.start(tag)
+        self._emit(tag.spliced())
+        if foreign:
+            return match.end()
+        self._island = name == b"noscript" and not self._inert
+        if name in RAW:
+            self._raw = name
+        self._plain = name == b"plaintext"
+        self._templates += name == b"template"
+        return match.end()
+
+    def _end(self, name: bytes, raw: bytes) -> None:
+        if self._foreign_now and name in (b"p", b"br"):
+            while self._foreign_now:
+                self._foreign.pop()
+        if name in self._foreign:
+            while self._foreign.pop() != name:
+                pass
+        elif name == b"template":
+            self._templates = max(0, self._templates - 1)
+        elif not self._foreign_now and not self._templates:
+            if name == b"body" and not self._inert:
+                self._release()
+                self._held = []
+            self._emit(self._handler.end(name))
+        self._emit(raw)
+
+    @property
+    def _foreign_now(self) -> bool:
+        """Whether markup is SVG's or MathML's here, where nothing is raw text and CDATA exists."""
+        return bool(self._foreign) and self._foreign[-1] in _FOREIGN
+
+    def _enter(self, name: bytes, raw: bytes) -> bool:
+        """Follow the way into and out of foreign content; say whether this tag is foreign."""
+        if self._foreign_now and name in _BREAKOUT:
+            while self._foreign_now:
+                self._foreign.pop()
+        opens = name in _FOREIGN or (self._foreign_now and name in _INTEGRATION[self._foreign[-1]])
+        foreign = self._foreign_now or name in _FOREIGN
+        if opens and not raw.endswith(b"/>"):
+            self._foreign.append(name)
+        return foreign
+
+    def _noscript(self, buffer: bytes, at: int) -> int:
+        """Splice the content of a noscript as a document of its own (read so with scripts off).
+
+        Where that reading runs past the end that the other one sees, nothing in it may be markup:
+        a space after each "<" makes text of it.
+        """
+        match = _raw_end(b"noscript").search(buffer, at)
+        if match is None and not self._final and len(buffer) - at <= MAX_ISLAND:
+            return -1
+        self._island = False
+        end = match.start() if match else len(buffer)
+        content = buffer[at:end]
+        inner = Splicer(self._handler.island(), inert=True)
+        spliced = inner.feed(content)
+        ragged = inner.open_ended or len(content) > MAX_ISLAND
+        spliced += inner.close()
+        self._emit(content.replace(b"<", b"< ") if ragged else spliced)
+        return end
+
+    def _wait(self, buffer: bytes, at: int) -> int:
+        """Wait for the rest of a token; one beyond the limit becomes text and can do nothing."""
+        if len(buffer) - at <= MAX_TOKEN or self._final:
+            return -1
+        self._emit(b"&lt;")
+        return at + 1
+
+
+def decoded(value: str) -> str:
+    """Decode the character references of an attribute's value (HTML Standard 13.2.5.73).
+
+    One without its semicolon counts only when no "=" follows.
+    """
+
+    def legacy(match: re.Match[str]) -> str:
+        known = match[1] in html5 and not match[2]
+        return (html5[match[1]] if known else "&amp;" + match[1]) + match[2]
+
+    return unescape(_REFERENCE.sub(legacy, value)) if "&" in value else value
+
+
+def _attributes(raw: bytes, at: int) -> list[Attribute]:
+    found = []
+    while (match := _ONE.match(raw, at)) and match[1] != b">":
+        at = match.end()
+        value, span = match[2], match.span(2)
+        if value and value[:1] in b"\"'":
+            value = value[1:-1]
+        found.append(Attribute(match[1].lower(), value, match.start(1), span))
+    return found
+
+
+def _raw_end(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE)
