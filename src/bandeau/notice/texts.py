@@ -1,0 +1,102 @@
+"""The notice's words: one TOML file a language, all with the same keys; no markup."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from bandeau.policy.model import Policy
+
+NO_BREAK = "\u00a0"
+
+
+class Texts:
+    """The words of one language for one policy."""
+
+    def __init__(self, language: str, policy: Policy) -> None:
+        self.language = language
+        self.words = _locale(language)
+        self._policy = policy
+
+    def __call__(self, section: str, key: str, **values: str) -> str:
+        """Return a text with its places filled; `text("band", "cookies_no")`."""
+        return str(self.words[section][key]).format(**values)
+
+    def purpose(self, purpose: str) -> tuple[str, str]:
+        """Return title and sentence of a purpose: the owner's, else the built-in ones."""
+        own = next((p.text for p in self._policy.purposes if p.id == purpose), {})
+        if self.language in own:
+            return own[self.language].title, own[self.language].sentence
+        built_in = self.words["purpose"][purpose]
+        return built_in["title"], built_in["sentence"]
+
+    def feature(self, feature: str) -> tuple[str, str]:
+        """Return title and sentence of a feature; one without texts goes by its id."""
+        own = next((f.text for f in self._policy.features if f.id == feature), {})
+        if self.language in own:
+            return own[self.language].title, own[self.language].sentence
+        built_in = self.words["feature"].get(feature, {"title": feature, "sentence": ""})
+        return built_in["title"], built_in["sentence"]
+
+    def titles(self, purposes: list[str]) -> str:
+        """Return purposes as a list in words."""
+        return str(self.words["meta"]["list"]).join(self.purpose(p)[0] for p in purposes)
+
+    def quoted(self, text: str) -> str:
+        """Return a text in the language's quotation marks."""
+        return str(self.words["meta"]["quote"]).format(text=text)
+
+    def data(self, categories: tuple[str, ...]) -> str:
+        """Return categories of data as a list in words."""
+        names = [self.words["data"][category] for category in categories or ("unknown",)]
+        return str(self.words["meta"]["list"]).join(names)
+
+    def duration(self, days: int | None) -> str:
+        """Return a duration in the largest unit that says it honestly: never less than it is."""
+        if days is None:
+            return str(self.words["tracker"]["session"])
+        if days and days % 365 == 0:
+            return self._count("year", days // 365)
+        if days >= 56 and days * 12 % 365 in range(13):  # noqa: PLR2004 (two months and more)
+            return self._count("month", days * 12 // 365)
+        return self._count("day", days)
+
+    def _count(self, unit: str, number: int) -> str:
+        forms = self.words["duration"][unit]
+        return str(forms["one" if number == 1 else "other"]).format(n=number)
+
+
+def languages() -> tuple[str, ...]:
+    """Return the languages there are texts for."""
+    names = (entry.name for entry in (files("bandeau.notice") / "locales").iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def negotiated(offered: tuple[str, ...], page: str | None, accepted: str | None) -> str:
+    """Choose the language: the page's, else the first accepted one, else the first offered.
+
+    `page` is a BCP 47 tag, `accepted` an Accept-Language header (RFC 9110 12.5.4). Never raises.
+    """
+    wanted = [page or ""]
+    weighted = []
+    for place, item in enumerate((accepted or "").split(",")):
+        tag, _, rest = item.partition(";")
+        match = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", rest)
+        weight = float(match[1]) if match else 1.0
+        if weight > 0:
+            weighted.append((-weight, place, tag))
+    wanted += [tag for _, _, tag in sorted(weighted)]
+    for tag in wanted:
+        base = re.split(r"[-_]", tag.strip().lower())[0]
+        if base in offered:
+            return base
+    return offered[0]
+
+
+@cache
+def _locale(language: str) -> dict[str, Any]:
+    text = (files("bandeau.notice") / "locales" / f"{language}.toml").read_text("utf-8")
+    return tomllib.loads(text)
