@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from bandeau.decision.cookie import Choice, encode
 from bandeau.decision.model import Consent, Decision, Event, Published, State
 from bandeau.decision.moves import event_of, move
 from bandeau.gate.verdict import STORAGE, Rules
 from bandeau.notice import Notice
-from bandeau.notice.form import Posted, read
+from bandeau.notice.form import Posted, local, read
 from bandeau.wire.headers import RawHeaders, first
 from bandeau.wire.messages import Reply, Request
 
@@ -74,32 +74,33 @@ def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     if path.startswith("static/"):
         return _static(desk, asked, path)
     found = _PAGES.get(path)
-    return found(desk, asked) if found else problem(desk, asked, 404, "not_found")
+    return found(desk, asked) if found else problem(desk, asked, 404, "missing")
 
 
 def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     """Turn a posted form into a decision, or say why not. Nothing is granted here."""
     headers = asked.request.headers
     if not asked.own or not same_origin(asked.request) or first(headers, b"sec-purpose"):
-        return problem(desk, asked, 403, "foreign")
+        return problem(desk, asked, 403, "forged")
     kind = (first(headers, b"content-type") or b"").split(b";")[0].strip().lower()
     posted = read(_fields(body), desk.rules.policy) if kind == _FORM else None
     if posted is None:
-        return problem(desk, asked, 400, "unreadable")
+        return problem(desk, asked, 400, "other")
     purposes = desk.rules.purposes
     if not purposes:
-        return problem(desk, asked, 404, "not_found")
+        return problem(desk, asked, 404, "missing")
     consent = asked.consent
     event, named = event_of(posted.choice, consent.state, consent.granted, posted.purposes & purposes)
     if event is Event.ADD and not named - consent.granted:
-        return problem(desk, asked, 400, "unreadable")
+        return problem(desk, asked, 400, "other")
     state, granted = move(consent.state, event, consent.granted, named, purposes)
     if consent.signal and granted - consent.granted and not posted.confirm:
         return _confirm(desk, asked, posted)
     decided = purposes - consent.asks | (named if event is Event.ADD else purposes)
     choice = Choice(desk.current.digest, granted, decided, desk.now())
     after = Consent(state, granted, purposes - decided, consent.signal)
-    return Change(_record(desk, asked, event, choice), _changed(desk, asked, posted, choice, after))
+    decision = _record(desk, asked, event, choice, posted.language or asked.language)
+    return Change(decision, _changed(desk, asked, posted, choice, after))
 
 
 def same_origin(request: Request) -> bool:
@@ -169,13 +170,13 @@ def _exempt_storage(desk: Desk) -> bool:
     return any(always.names[kind].listed() for kind in STORAGE)
 
 
-def _record(desk: Desk, asked: Asked, event: Event, choice: Choice) -> Decision:
+def _record(desk: Desk, asked: Asked, event: Event, choice: Choice, language: str) -> Decision:
     return Decision(
         minute=choice.minute,
         event=event,
         policy=choice.policy,
         choices=tuple((purpose, purpose in choice.granted) for purpose in desk.current.order),
-        language=asked.language,
+        language=language,
         signal=asked.consent.signal,
     )
 
@@ -200,27 +201,36 @@ def _cookie(desk: Desk, request: Request, value: bytes) -> bytes:
 def _confirm(desk: Desk, asked: Asked, posted: Posted) -> Reply:
     if asked.json:
         return Reply(409, _json_headers(), b'{"confirm": true}')
-    html = desk.notice.settings(asked.language, asked.consent, back=posted.back, confirm=True)
-    return Reply(409, _page_headers(desk, asked.language), html.encode())
+    language = posted.language or asked.language
+    html = desk.notice.settings(language, asked.consent, back=posted.back, confirm=True)
+    return Reply(409, _page_headers(desk, language), html.encode())
 
 
 def _settings(desk: Desk, asked: Asked) -> Reply:
-    query = dict(parse_qsl(asked.request.query, max_num_fields=_MAX_FIELDS))
-    html = desk.notice.settings(
-        asked.language,
-        asked.consent,
-        back=_local(query.get("back", "/")),
-        confirm=query.get("confirm") == "1" and asked.consent.signal,
-    )
-    return Reply(200, _page_headers(desk, asked.language), html.encode())
+    query = _query(asked)
+    language = _language(desk, asked, query)
+    confirm = query.get("confirm") == "1" and asked.consent.signal
+    back = local(query.get("back", "/"))
+    html = desk.notice.settings(language, asked.consent, back=back, confirm=confirm)
+    return Reply(200, _page_headers(desk, language), html.encode())
 
 
 def _trackers(desk: Desk, asked: Asked) -> Reply:
-    query = dict(parse_qsl(asked.request.query, max_num_fields=_MAX_FIELDS))
+    query = _query(asked)
     if asked.json or query.get("format") == "json":
         return Reply(200, _json_headers(), json.dumps(desk.notice.trackers_data()).encode())
-    html = desk.notice.trackers(asked.language, asked.consent, back=_local(query.get("back", "/")))
-    return Reply(200, _page_headers(desk, asked.language), html.encode())
+    language = _language(desk, asked, query)
+    html = desk.notice.trackers(language, asked.consent, back=local(query.get("back", "/")))
+    return Reply(200, _page_headers(desk, language), html.encode())
+
+
+def _query(asked: Asked) -> dict[str, str]:
+    return dict(_fields(asked.request.query.encode("utf-8", "replace")))
+
+
+def _language(desk: Desk, asked: Asked, query: dict[str, str]) -> str:
+    wanted = query.get("lang", "")
+    return wanted if wanted in desk.rules.policy.site.languages else asked.language
 
 
 def _state_page(desk: Desk, asked: Asked) -> Reply:
@@ -239,8 +249,8 @@ def _health(_desk: Desk, _asked: Asked) -> Reply:
 def _static(desk: Desk, asked: Asked, path: str) -> Reply:
     name = path.rpartition("/")[2]
     found = desk.notice.static(name)
-    if found is None or urlsplit(desk.notice.static_url(name)).path != asked.request.path:
-        return problem(desk, asked, 404, "not_found")
+    if found is None or desk.notice.static_url(name) != asked.request.path:
+        return problem(desk, asked, 404, "missing")
     content_type, content = found
     headers = [
         (b"content-type", content_type.encode("ascii")),
@@ -252,7 +262,7 @@ def _static(desk: Desk, asked: Asked, path: str) -> Reply:
 
 
 def _method(desk: Desk, asked: Asked, allowed: bytes) -> Reply:
-    reply = problem(desk, asked, 405, "not_found")
+    reply = problem(desk, asked, 405, "missing")
     return Reply(405, [*reply.headers, (b"allow", allowed)], reply.body)
 
 
@@ -301,10 +311,5 @@ def _fields(body: bytes) -> list[tuple[str, str]]:
 
 
 def _here(request: Request) -> str:
-    return _local(request.path + (f"?{request.query}" if request.query else ""))
+    return local(request.path + (f"?{request.query}" if request.query else ""))
 
-
-def _local(path: str) -> str:
-    """Return a path on this site, whatever was sent (no open redirect, no header injection)."""
-    sound = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if sound else "/"

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from bandeau import endpoints
@@ -79,8 +79,16 @@ class Site:
         ledger.publish(self.current, now())
         self.published = ledger.published()
         self.desk = Desk(self.rules, self.notice, self.current, self._key, now)
-        self._narrowest = csp.policy(self.rules.allowance(frozenset()), self._others(""))
+        several = self.rules.own if len(self.rules.own) > 1 else ()
+        self.narrowest = csp.policy(self.rules.allowance(frozenset()), sorted(several))
         self._said: dict[str, float] = {}
+
+        @lru_cache(maxsize=256)
+        def policies(allowance: Allowance, host: str, plain: bool) -> str:  # noqa: FBT001
+            others = sorted(own for own in self.rules.own if own != host)
+            return csp.policy(allowance, others, plain=plain)
+
+        self._policies = policies
 
     @classmethod
     def from_policy(
@@ -168,11 +176,8 @@ class Site:
     def policy_for(self, allowance: Allowance, host: str, scheme: str) -> str:
         """Return the second CSP for an allowance."""
         if not allowance.granted:
-            return self._narrowest
-        return csp.policy(allowance, self._others(host), plain=scheme == "http")
-
-    def _others(self, host: str) -> list[str]:
-        return sorted(own for own in self.rules.own if own != host)
+            return self.narrowest
+        return self._policies(allowance, host, scheme == "http")
 
     def _say_unknown(self, origin: str) -> None:
         """Name the line to add, once a minute at most for each origin, for at most 100 of them."""
@@ -183,7 +188,7 @@ class Site:
 
     def _not_stored(self, exchange: Exchange, error: Exception) -> Reply:
         _log.error("a choice was not stored, so nothing was granted: %s", error)
-        return endpoints.problem(self.desk, exchange.asked, 503, "not_stored")
+        return endpoints.problem(self.desk, exchange.asked, 503, "unavailable")
 
 
 class Exchange:
@@ -249,8 +254,8 @@ class Exchange:
 
     def failure(self, status: int) -> Reply:
         """Return our own page for an upstream that did not answer (502, 503, 504) or a refusal."""
-        kind = {502: "broken", 503: "busy", 504: "slow", 413: "too_large", 431: "too_large"}
-        return endpoints.problem(self.site.desk, self.asked, status, kind.get(status, "broken"))
+        kind = {502: "upstream", 503: "unavailable", 504: "timeout"}.get(status, "other")
+        return endpoints.problem(self.site.desk, self.asked, status, kind)
 
     def forwarded_for(self, peer: str) -> str:
         """Return the visitor's address as upstream may see it.
@@ -304,7 +309,7 @@ class Exchange:
         return Setting(
             request=request,
             allowance=self.allowance,
-            narrowest=site._narrowest,  # noqa: SLF001
+            narrowest=site.narrowest,
             policy=site.policy_for(self.allowance, self.origin.host, request.scheme),
             key=self.key,
             host=self.origin.host,

@@ -37,7 +37,7 @@ class Names:
         return sorted([*self.exact, *(start + "*" for start in self.starts)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Allowance:
     """What passes while exactly these purposes are granted."""
 
