@@ -1,7 +1,7 @@
 """Consent that a site obeys: a gate in the HTTP response, not a script that asks the page to behave.
 
-    site = Bandeau.from_file("bandeau.toml", ledger="sqlite:///bandeau.db")
-    app = site.asgi(app)
+site = Bandeau.from_file("bandeau.toml", ledger="sqlite:///bandeau.db")
+app = site.asgi(app)
 """
 
 from __future__ import annotations

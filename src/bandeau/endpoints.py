@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote
 
 from bandeau.decision.cookie import Choice, encode
-from bandeau.decision.model import Consent, Decision, Event, Published, State
+from bandeau.decision.model import Consent, Decision, Event, Published
 from bandeau.decision.moves import event_of, move
 from bandeau.gate.verdict import STORAGE, Rules
 from bandeau.notice import Notice
@@ -68,7 +68,11 @@ def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     """Answer a request under the prefix."""
     path = asked.request.path.removeprefix(desk.prefix + "/")
     if path == "choice":
-        return choose(desk, asked, body) if asked.request.method == "POST" else _method(desk, asked, b"POST")
+        return (
+            choose(desk, asked, body)
+            if asked.request.method == "POST"
+            else _method(desk, asked, b"POST")
+        )
     if asked.request.method not in ("GET", "HEAD"):
         return _method(desk, asked, b"GET, HEAD")
     if path.startswith("static/"):
@@ -90,7 +94,9 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     if not purposes:
         return problem(desk, asked, 404, "missing")
     consent = asked.consent
-    event, named = event_of(posted.choice, consent.state, consent.granted, posted.purposes & purposes)
+    event, named = event_of(
+        posted.choice, consent.state, consent.granted, posted.purposes & purposes
+    )
     if event is Event.ADD and not named - consent.granted:
         return problem(desk, asked, 400, "other")
     state, granted = move(consent.state, event, consent.granted, named, purposes)
@@ -137,7 +143,9 @@ def cookie_name(desk: Desk, scheme: str) -> bytes:
     """Return the name of the choice's cookie (RFC 6265bis 4.1.3, prefixes need a secure origin)."""
     if scheme != "https":
         return b"bandeau"
-    return b"__Secure-bandeau" if desk.rules.policy.site.choice_scope == "site" else b"__Host-bandeau"
+    return (
+        b"__Secure-bandeau" if desk.rules.policy.site.choice_scope == "site" else b"__Host-bandeau"
+    )
 
 
 def _changed(desk: Desk, asked: Asked, posted: Posted, choice: Choice, after: Consent) -> Reply:
@@ -312,4 +320,3 @@ def _fields(body: bytes) -> list[tuple[str, str]]:
 
 def _here(request: Request) -> str:
     return local(request.path + (f"?{request.query}" if request.query else ""))
-

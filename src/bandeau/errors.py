@@ -1,10 +1,10 @@
 """Every exception that bandeau raises on purpose; what a visitor sends raises none.
 
-    BandeauError
-    ├── PolicyError      the owner's bandeau.toml: every problem at once, with place and remedy
-    ├── KeyFileError     the secret is missing, unreadable, or readable by others
-    └── LedgerError      decisions cannot be stored or read
-        └── LedgerBusyError   too many are waiting: come back later
+BandeauError
+├── PolicyError      the owner's bandeau.toml: every problem at once, with place and remedy
+├── KeyFileError     the secret is missing, unreadable, or readable by others
+└── LedgerError      decisions cannot be stored or read
+    └── LedgerBusyError   too many are waiting: come back later
 """
 
 from __future__ import annotations

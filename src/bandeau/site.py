@@ -22,7 +22,8 @@ from bandeau.decision.model import Consent, Published
 from bandeau.decision.signals import opted_out
 from bandeau.endpoints import Asked, Desk
 from bandeau.errors import LedgerError
-from bandeau.gate import cookies, csp, guard, headers as heads
+from bandeau.gate import cookies, csp, guard
+from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Frame
 from bandeau.gate.observe import Observed, Observer
 from bandeau.gate.response import Filtered, Setting, may_be_page
@@ -43,7 +44,13 @@ from bandeau.wire.messages import Reply, Request
 __all__ = ["Exchange", "Reply", "Request", "Site"]
 
 _log = logging.getLogger("bandeau")
-_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"true-client-ip", b"cf-connecting-ip")
+_FORWARDED = (
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-real-ip",
+    b"true-client-ip",
+    b"cf-connecting-ip",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,11 @@ class Site:
 
     @classmethod
     def from_policy(
-        cls, policy: Policy, ledger: str = "sqlite:///bandeau.db", *, observer: Observer | None = None
+        cls,
+        policy: Policy,
+        ledger: str = "sqlite:///bandeau.db",
+        *,
+        observer: Observer | None = None,
     ) -> Site:
         """Open ledger and key (BANDEAU_KEY_FILE, else `bandeau.key` beside the ledger).
 
@@ -102,7 +113,9 @@ class Site:
         named = os.environ.get("BANDEAU_KEY_FILE")
         opened = Ledger(path)
         try:
-            secret = keys.load(Path(named) if named else path.parent / "bandeau.key", new=not opened.used)
+            secret = keys.load(
+                Path(named) if named else path.parent / "bandeau.key", new=not opened.used
+            )
             return cls(policy, opened, secret, observer=observer)
         except BaseException:
             opened.close()
@@ -110,7 +123,11 @@ class Site:
 
     @classmethod
     def from_file(
-        cls, path: str | Path, ledger: str = "sqlite:///bandeau.db", *, observer: Observer | None = None
+        cls,
+        path: str | Path,
+        ledger: str = "sqlite:///bandeau.db",
+        *,
+        observer: Observer | None = None,
     ) -> Site:
         """Load a policy file and open its ledger. Raises PolicyError with every problem."""
         return cls.from_policy(load(Path(path)), ledger, observer=observer)
@@ -370,7 +387,7 @@ class _PageFragments(Fragments):
 def guard_data(allowance: Allowance) -> guard.GuardData:
     """Return what the guard lets through under an allowance."""
     listed = {kind: tuple(allowance.names[kind].listed()) for kind in ("cookie", *STORAGE)}
-    return guard.GuardData(**listed)
+    return guard.GuardData(**listed, hosts=allowance.reachable())
 
 
 def _coding(token: bytes) -> str:
@@ -380,5 +397,7 @@ def _coding(token: bytes) -> str:
 def _path_of(url: str) -> Path:
     """Read `sqlite:///relative.db` or `sqlite:////absolute.db`."""
     if not url.startswith("sqlite:///") or len(url) == len("sqlite:///"):
-        raise LedgerError(f"{url!r} is no ledger; write sqlite:///bandeau.db (three slashes, a path)")
+        raise LedgerError(
+            f"{url!r} is no ledger; write sqlite:///bandeau.db (three slashes, a path)"
+        )
     return Path(url.removeprefix("sqlite:///"))

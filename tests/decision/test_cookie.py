@@ -50,7 +50,9 @@ def test_another_key_another_policy_or_another_version_is_none() -> None:
     assert read(b"2" + encode(VALID, ORDER, KEY).encode()[1:]) is None
 
 
-@pytest.mark.parametrize("value", [b"", b"null", b"%7Bnot-json", b"1", b"1.....", b"\xff\xfe", b"a" * 4096])
+@pytest.mark.parametrize(
+    "value", [b"", b"null", b"%7Bnot-json", b"1", b"1.....", b"\xff\xfe", b"a" * 4096]
+)
 def test_garbage_is_none(value: bytes) -> None:
     assert read(value) is None
 
@@ -83,7 +85,9 @@ def mutated(value: bytes, chance: random.Random) -> bytes:
                 data = bytearray(b".".join(fields))
             case _:
                 fields = bytes(data).split(b".")
-                fields[chance.randrange(len(fields))] = chance.choice([b"v", b"0", b"zz", b"-1", b""])
+                fields[chance.randrange(len(fields))] = chance.choice(
+                    [b"v", b"0", b"zz", b"-1", b""]
+                )
                 data = bytearray(b".".join(fields))
     return bytes(data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
@@ -21,14 +22,17 @@ GRANTS = {
 NAMED = [frozenset[str](), frozenset({"social"}), frozenset({"ads"}), ALL, frozenset({"unknown"})]
 
 
-@pytest.mark.parametrize(("state", "event"), itertools.product(State, Event))
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
 def test_an_event_leads_where_the_table_says_or_nowhere(state: State, event: Event) -> None:
     for named in NAMED:
-        try:
+        if (state, event) not in MOVES:
+            with pytest.raises(ImpossibleMoveError):
+                move(state, event, GRANTS[state], named, ALL)
+            continue
+        with contextlib.suppress(
+            ImpossibleMoveError
+        ):  # this set of purposes makes it another event
             reached, granted = move(state, event, GRANTS[state], named, ALL)
-        except ImpossibleMoveError as error:
-            assert (error.state, error.event) == (state, event)
-        else:
             assert reached in MOVES[state, event]
             assert reached == state_of(granted, ALL)
             assert granted <= ALL
@@ -64,7 +68,7 @@ def test_every_post_makes_an_event_that_can_happen(
     choice: str,
     granted: frozenset[str],
     named: frozenset[str],
-    decided: bool,  # noqa: FBT001
+    decided: bool,
 ) -> None:
     state = state_of(granted, ALL) if decided or granted else State.UNDECIDED
     if choice == "add" and not named - granted:

@@ -21,7 +21,9 @@ POLICY = Published("a" * 64, ("social", "ads"), {"social": "1", "ads": "2"})
 
 
 def decision(minute: int, event: Event = Event.REFUSE_ALL) -> Decision:
-    return Decision(minute, event, POLICY.digest, (("social", False), ("ads", True)), "fr", signal=False)
+    return Decision(
+        minute, event, POLICY.digest, (("social", False), ("ads", True)), "fr", signal=False
+    )
 
 
 def test_a_decision_is_read_back_after_reopening(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_the_last_of_an_attribute_s_repeats_wins() -> None:
         (b"a=b", False),
     ],
 )
-def test_a_deletion_is_told_from_a_keeping_line(line: bytes, expected: bool) -> None:  # noqa: FBT001
+def test_a_deletion_is_told_from_a_keeping_line(line: bytes, expected: bool) -> None:
     assert removes(line) is expected
 
 

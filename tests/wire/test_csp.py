@@ -36,7 +36,7 @@ def test_the_same_directives_print_the_same_bytes_in_any_order() -> None:
         ("default-src 'none'; script-src-elem 'unsafe-inline'", True),
     ],
 )
-def test_inline_is_allowed_as_the_standard_says(policy: str, inline: bool) -> None:  # noqa: FBT001
+def test_inline_is_allowed_as_the_standard_says(policy: str, inline: bool) -> None:
     assert csp.allows_inline(csp.parse(policy)[0], "script-src-elem") is inline
 
 

@@ -16,7 +16,10 @@ def test_a_repeated_header_keeps_every_value_in_order() -> None:
 
 
 def test_replacing_leaves_exactly_one() -> None:
-    assert h.replaced([(b"a", b"1"), (b"b", b"2"), (b"a", b"3")], b"a", b"4") == [(b"b", b"2"), (b"a", b"4")]
+    assert h.replaced([(b"a", b"1"), (b"b", b"2"), (b"a", b"3")], b"a", b"4") == [
+        (b"b", b"2"),
+        (b"a", b"4"),
+    ]
 
 
 def test_vary_is_merged_without_repeats_and_a_star_stays() -> None:

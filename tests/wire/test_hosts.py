@@ -48,18 +48,24 @@ def test_a_foreign_host_is_seen_in_every_spelling(url: str, host: str) -> None:
     assert target(url, BASE).host == host
 
 
-@pytest.mark.parametrize("url", ["", "?q=//x", "#//x", "a.html", "/a//b", "https:/x", "https:x", "./x:y"])
+@pytest.mark.parametrize(
+    "url", ["", "?q=//x", "#//x", "a.html", "/a//b", "https:/x", "https:x", "./x:y"]
+)
 def test_a_relative_url_stays_on_the_page_s_host(url: str) -> None:
     assert target(url, BASE).host == "www.own.example"
 
 
-@pytest.mark.parametrize("url", ["data:x", "blob:https://x/1", "javascript:1", "about:blank", "mailto:a@b"])
+@pytest.mark.parametrize(
+    "url", ["data:x", "blob:https://x/1", "javascript:1", "about:blank", "mailto:a@b"]
+)
 def test_schemes_without_a_host_have_none(url: str) -> None:
     assert target(url, BASE).host == ""
     assert target(url, BASE).scheme == url.partition(":")[0]
 
 
-@pytest.mark.parametrize("url", ["//", "//a b/", "//x:99999", "//x%00", "//[::g]/", "//1.2.3.4.5", "//x:y"])
+@pytest.mark.parametrize(
+    "url", ["//", "//a b/", "//x:99999", "//x%00", "//[::g]/", "//1.2.3.4.5", "//x:y"]
+)
 def test_what_cannot_be_read_is_invalid_and_nobody_s(url: str) -> None:
     assert target(url, BASE) == INVALID
 

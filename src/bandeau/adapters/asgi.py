@@ -97,7 +97,7 @@ class Responder:
         headers = raw(message.get("headers", ()))
         try:
             self._filtered = self._exchange.response(message["status"], headers)
-        except Exception:
+        except Exception:  # noqa: BLE001 (it fails closed, and a page still comes)
             _log.exception("the gate failed on a response's head: nothing of it is sent")
             self._filtered = None
             await send_reply(self._send, self._exchange.failure(500), head=False)
@@ -126,9 +126,10 @@ def request_of(scope: Scope) -> Request:
     headers = raw(scope["headers"])
     host = (first(headers, b"host") or b"").decode("latin-1")
     path = scope.get("raw_path") or scope["path"].encode("utf-8")
+    scheme = str(scope.get("scheme", "http"))
     return Request(
         method=scope.get("method", "GET"),
-        scheme={"ws": "http", "wss": "https"}.get(scope.get("scheme", "http"), scope.get("scheme", "http")),
+        scheme={"ws": "http", "wss": "https"}.get(scheme, scheme),
         host=host,
         path=path.decode("latin-1").partition("?")[0],
         query=scope.get("query_string", b"").decode("latin-1"),
@@ -159,7 +160,7 @@ async def read_body(receive: Receive, limit: int) -> bytes | None:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > limit:
             return None
         if not message.get("more_body", False):

@@ -46,7 +46,13 @@ _HOP_BY_HOP = (  # RFC 9110 7.6.1
     b"transfer-encoding",
     b"upgrade",
 )
-_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
+_FORWARDED = (
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-real-ip",
+)
 _HEAD_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
 
@@ -148,14 +154,18 @@ class Proxy:
             await send_reply(send, exchange.failure(400), head=head)
         elif exchange.endpoint:
             body = await read_body(receive, self.site.max_form)
-            found = exchange.failure(413) if body is None else await self.site.answer(exchange, body)
+            found = (
+                exchange.failure(413) if body is None else await self.site.answer(exchange, body)
+            )
             await send_reply(send, found, head=head)
         elif exchange.reply:
             await send_reply(send, exchange.reply, head=head)
         else:
             await self._forward(scope, exchange, receive, send)
 
-    async def _forward(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
+    async def _forward(
+        self, scope: Scope, exchange: Exchange, receive: Receive, send: Send
+    ) -> None:
         started = False
         try:
             async with asyncio.timeout(self._limits.head_seconds) as patience:
@@ -180,7 +190,9 @@ class Proxy:
                     await send({"type": "http.response.body", "body": rest, "more_body": False})
         except (aiohttp.ClientError, TimeoutError, CodingError, ValueError) as error:
             slow = isinstance(error, TimeoutError)
-            _log.warning("upstream %s: %s", "is slow" if slow else "is broken", error or type(error))
+            _log.warning(
+                "upstream %s: %s", "is slow" if slow else "is broken", error or type(error)
+            )
             if started:
                 raise BrokenUpstreamError(str(error)) from error
             await send_reply(
@@ -247,9 +259,7 @@ class Proxy:
             return
         answered = exchange.response(101, end_to_end(raw(upstream._response.raw_headers)))  # noqa: SLF001
         kept = [p for p in answered.headers if not p[0].startswith(b"sec-websocket-")]
-        await send(
-            {"type": "websocket.accept", "subprotocol": upstream.protocol, "headers": kept}
-        )
+        await send({"type": "websocket.accept", "subprotocol": upstream.protocol, "headers": kept})
         await _relay(upstream, receive, send)
 
 

@@ -63,7 +63,8 @@ async def _serve(applications: list[tuple[Any, socket.socket]], ready: str) -> N
         asyncio.create_task(server.serve(sockets=[bound]))
         for server, (_, bound) in zip(servers, applications, strict=True)
     ]
-    while not all(server.started for server in servers) and not any(task.done() for task in tasks):
+    # Uvicorn has a flag for this, not an event.
+    while not all(server.started for server in servers) and not any(task.done() for task in tasks):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     if all(server.started for server in servers):
         print(ready, flush=True)  # noqa: T201 (the contract's one line)

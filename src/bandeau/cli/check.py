@@ -14,7 +14,9 @@ from bandeau.errors import PolicyError, Problem
 
 @click.command()
 @click.argument("policy", type=click.Path(path_type=Path))
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to say it.")
+@click.option(
+    "--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to say it."
+)
 def check(policy: Path, style: str) -> None:
     """Say everything that is wrong with a policy file: 0 good, 1 problems."""
     from bandeau.policy.file import load_with_warnings  # noqa: PLC0415 (keeps --help quick)
@@ -25,7 +27,9 @@ def check(policy: Path, style: str) -> None:
     except PolicyError as error:
         problems = list(error.problems)
     if style == "json":
-        click.echo(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False, indent=1))
+        click.echo(
+            json.dumps([asdict(problem) for problem in problems], ensure_ascii=False, indent=1)
+        )
     else:
         for problem in problems:
             click.echo(f"{problem.level} {problem}")

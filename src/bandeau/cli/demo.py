@@ -9,8 +9,16 @@ import click
 
 
 @click.command()
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65533), help="Its port.")
-@click.option("--data", default=Path("lanterne-data"), show_default=True, type=click.Path(path_type=Path), help="Folder for ledger and key.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(1, 65533), help="Its port."
+)
+@click.option(
+    "--data",
+    default=Path("lanterne-data"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for ledger and key.",
+)
 @click.option("--without-gate", is_flag=True, help="Serve the raw paper too, on port + 2.")
 def demo(port: int, data: Path, *, without_gate: bool) -> None:
     """Run the newspaper «La Lanterne» behind the gate, on loopback."""

@@ -15,11 +15,19 @@ from bandeau.errors import BandeauError
 @click.option("--policy", required=True, type=click.Path(path_type=Path), help="The policy file.")
 @click.option("--upstream", required=True, help="Where the site is: http://HOST:PORT.")
 @click.option("--listen", required=True, help="Where to answer: HOST:PORT.")
-@click.option("--ledger", default="sqlite:///bandeau.db", show_default=True, help="Where decisions go.")
+@click.option(
+    "--ledger", default="sqlite:///bandeau.db", show_default=True, help="Where decisions go."
+)
 @click.option("--observe", is_flag=True, help="Change nothing; report what would be held back.")
-@click.option("--report", type=click.Path(path_type=Path), help="File for --observe, instead of stderr.")
-@click.option("--insecure-origin", is_flag=True, help="Allow plain-http origins that are not loopback.")
-@click.option("--trust-forwarded", multiple=True, metavar="CIDR", help="Peers whose X-Forwarded-* count.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="File for --observe, instead of stderr."
+)
+@click.option(
+    "--insecure-origin", is_flag=True, help="Allow plain-http origins that are not loopback."
+)
+@click.option(
+    "--trust-forwarded", multiple=True, metavar="CIDR", help="Peers whose X-Forwarded-* count."
+)
 def proxy(
     policy: Path,
     upstream: str,
@@ -48,7 +56,7 @@ def proxy(
         try:
             declared = load(policy)
             if declared.insecure_origins and not insecure_origin:
-                raise BandeauError(
+                raise BandeauError(  # noqa: TRY301 (one way out for every mistake)
                     f"{', '.join(declared.insecure_origins)}: plain http, where anybody on the way"
                     " can change a choice; use https, or start with --insecure-origin"
                 )

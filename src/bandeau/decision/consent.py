@@ -22,9 +22,7 @@ def consent_of(
     if choice is None:
         if not signal:
             return Consent(State.UNDECIDED, asks=purposes)
-        state, granted = move(
-            State.UNDECIDED, Event.SIGNAL, frozenset(), frozenset(), purposes
-        )
+        state, granted = move(State.UNDECIDED, Event.SIGNAL, frozenset(), frozenset(), purposes)
         return Consent(state, granted, signal=True)
     granted, decided = choice.granted & purposes, choice.decided & purposes
     if choice.policy != current.digest:

@@ -78,7 +78,10 @@ def decode(
     if known is None or not now - valid_days * 1440 < minute <= now + _SKEW_MINUTES:
         return None
     return Choice(
-        known.digest, _named(int(granted, 36), known.order), _named(int(decided, 36), known.order), minute
+        known.digest,
+        _named(int(granted, 36), known.order),
+        _named(int(decided, 36), known.order),
+        minute,
     )
 
 

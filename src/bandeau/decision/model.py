@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-TECHNICAL = "technical"  # the built-in purpose that needs no consent (ePrivacy Directive, art. 5(3))
+TECHNICAL = (
+    "technical"  # the built-in purpose that needs no consent (ePrivacy Directive, art. 5(3))
+)
 
 
 class State(StrEnum):

@@ -79,7 +79,9 @@ def move(
     return reached, after
 
 
-def event_of(choice: str, state: State, granted: Purposes, named: Purposes) -> tuple[Event, Purposes]:
+def event_of(
+    choice: str, state: State, granted: Purposes, named: Purposes
+) -> tuple[Event, Purposes]:
     """Turn a posted `choice` (all, none, save, add) into the event that it is in this state.
 
     `none` after a grant is a withdrawal, and so is `save` when it only takes away; what changes

@@ -13,7 +13,9 @@ from bandeau.wire.cookies import Removal, kept, name_value, pairs, removes
 from bandeau.wire.headers import RawHeaders, every, without
 
 OURS = (b"__Host-bandeau", b"__Secure-bandeau", b"bandeau")
-SWEEP_LINES = 60  # Set-Cookie lines of one response: about 4 kB, half of a proxy's usual 8 kB of head
+SWEEP_LINES = (
+    60  # Set-Cookie lines of one response: about 4 kB, half of a proxy's usual 8 kB of head
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,9 @@ def frame_policy(allowance: Allowance, kinds: Iterable[str], *, plain: bool = Fa
         directive: anywhere if kind in kinds else _sources(allowance.hosts[kind])
         for kind, directive in _DIRECTIVES.items()
     }
-    rest = {"worker-src": ("blob:",), "form-action": anywhere, "sandbox": _FRAME_SANDBOX}
+    rest: dict[str, tuple[str, ...]] = {
+        "worker-src": ("blob:",),
+        "form-action": anywhere, "sandbox": _FRAME_SANDBOX}
     return _single(lists, rest)
 
 
@@ -90,7 +92,7 @@ def _crossed(lists: dict[str, tuple[str, ...]], rest: dict[str, tuple[str, ...]]
     narrower = {name: hosts for name, hosts in lists.items() if name not in whole}
     common = _dearest(narrower.values())
     second = {name: (*_BASE, *hosts) for name, hosts in narrower.items() if hosts != common}
-    second |= {name: ("*", *_BASE[1:]) for name in whole}
+    second |= dict.fromkeys(whole, ("*", *_BASE[1:]))
     first = serialise({"default-src": (*_BASE, *union), **rest})
     return f"{first}, {serialise({'default-src': (*_BASE, *common), **second})}"
 

@@ -17,7 +17,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class GuardData:
-    """The names permitted now, for each kind; `name*` means every name that starts so."""
+    """What is permitted now: names for each kind (`name*`: every name that starts so), and hosts."""
 
     cookie: tuple[str, ...] = ()
     local_storage: tuple[str, ...] = ()
@@ -25,11 +25,14 @@ class GuardData:
     indexed_db: tuple[str, ...] = ()
     cache: tuple[str, ...] = ()
     service_worker: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()  # host patterns that hints may name; "*" for any
 
     def to_json(self) -> str:
         """Return it as the script reads it: one fixed order, no white space."""
         kinds = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps({kind: list(names) for kind, names in kinds.items() if names}, separators=(",", ":"))
+        return json.dumps(
+            {kind: list(names) for kind, names in kinds.items() if names}, separators=(",", ":")
+        )
 
 
 @cache

@@ -20,7 +20,9 @@ Allows = Callable[[str, str], bool]
 Report = Callable[[str, str, str], None]
 
 PREFIX = b"data-bd-"
-_HINTS = frozenset("preconnect dns-prefetch prefetch preload modulepreload prerender".split())
+_HINTS = frozenset(
+    ["preconnect", "dns-prefetch", "prefetch", "preload", "modulepreload", "prerender"]
+)
 _AS = {
     "script": "script",
     "worker": "script",
@@ -374,7 +376,7 @@ def _hidden(tag: Tag) -> bool:
 
 
 def _candidates(srcset: str) -> list[str]:
-    """Return the URLs of a srcset (HTML Standard 4.8.4.3.8): each up to white space, then a descriptor."""
+    """Return the URLs of a srcset (HTML Standard 4.8.4.3.8): up to white space, then a descriptor."""
     urls, rest = [], srcset
     while match := re.match(r"[\s,]*([^\s]+)((?:[^,(]|\([^)]*\)?)*)", rest):
         url = match[1]

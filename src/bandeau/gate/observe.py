@@ -34,7 +34,11 @@ class Observer:
 
     def summary(self) -> None:
         """Write the last line: how often each kind of thing was seen."""
-        line = {"held": "summary", "distinct": len(self._seen), "seen": dict(sorted(self._counts.items()))}
+        line = {
+            "held": "summary",
+            "distinct": len(self._seen),
+            "seen": dict(sorted(self._counts.items())),
+        }
         self._out.write(json.dumps(line) + "\n")
         self._out.flush()
 

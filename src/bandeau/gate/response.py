@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bandeau.gate import cookies, csp, headers as heads, strict
+from bandeau.gate import cookies, csp, strict
+from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Markup
 from bandeau.gate.verdict import Allowance
 from bandeau.policy.model import Service
@@ -24,7 +25,13 @@ _GOVERNED = (b"document", b"iframe", b"frame", b"embed", b"object", b"fencedfram
 _WORKERS = (b"worker", b"sharedworker", b"serviceworker", b"audioworklet", b"paintworklet")
 _PASSIVE = (b"image/", b"audio/", b"video/", b"font/")
 _BODILESS = (204, 205, 304)
-_KINDS = {b"iframe": "frame", b"frame": "frame", b"image": "image", b"script": "script", b"style": "style"}
+_KINDS = {
+    b"iframe": "frame",
+    b"frame": "frame",
+    b"image": "image",
+    b"script": "script",
+    b"style": "style",
+}
 
 
 @dataclass(frozen=True)
@@ -192,5 +199,6 @@ class _Withheld:
         return b""
 
     def close(self) -> bytes:
-        return b"<!doctype html><title>502</title><p>This page came in a coding that cannot be read."
-
+        return (
+            b"<!doctype html><title>502</title><p>This page came in a coding that cannot be read."
+        )

@@ -18,7 +18,9 @@ from bandeau.wire.hosts import parents, target
 
 KINDS = ("script", "style", "image", "font", "media", "frame", "connect", "object", "form")
 STORAGE = ("local_storage", "session_storage", "indexed_db", "cache", "service_worker")
-Need = tuple[frozenset[str], ...]  # all of these must hold; each holds when any of its purposes is granted
+Need = tuple[
+    frozenset[str], ...
+]  # all of these must hold; each holds when any of its purposes is granted
 _EVERYBODY: Need = ()
 
 
@@ -52,6 +54,10 @@ class Allowance:
     def permits(self, kind: str, name: str) -> bool:
         """Say whether a first-party tracker may be written and read."""
         return name in self.names[kind]
+
+    def reachable(self) -> tuple[str, ...]:
+        """Return the host patterns that may be contacted for anything; "*" alone for every host."""
+        return ("*",) if self.opened else tuple(sorted(self._own | self._sets["any"]))
 
     def allows(self, host: str, kind: str) -> bool:
         """Say whether the page may contact a host for a kind of thing; kind "any": for anything."""
@@ -158,9 +164,7 @@ class Rules:
         for host in self.policy.site.own_hosts:
             for kind in host.kinds:
                 found[kind][host.host] = _EVERYBODY
-        for kind in KINDS:
-            found[kind] = dict(found[kind])
-        return found
+        return {kind: found[kind] for kind in KINDS}
 
 
 def _need_of(service: Service) -> Need:

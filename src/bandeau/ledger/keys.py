@@ -1,6 +1,6 @@
-"""The site's secret: one file of 32 random bytes, from which each use gets a key of its own.
+r"""The site's secret: one file of 32 random bytes, from which each use gets a key of its own.
 
-    file = 64 hex digits "\\n", mode 0600
+    file = 64 hex digits "\n", mode 0600
 
 Without the file the choices of all visitors become unreadable, so it is only ever made together
 with a new ledger; missing beside a used one it is an error, not a reason to make another.

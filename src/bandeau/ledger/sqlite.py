@@ -126,7 +126,14 @@ class Ledger:
                 " ORDER BY number"
             ).fetchall()
         return [
-            Decision(minute, Event(event), policy, tuple(json.loads(choices).items()), language, bool(signal))
+            Decision(
+                minute,
+                Event(event),
+                policy,
+                tuple(json.loads(choices).items()),
+                language,
+                bool(signal),
+            )
             for minute, event, policy, choices, language, signal in rows
         ]
 

@@ -15,7 +15,14 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    StrictUndefined,
+)
 from markupsafe import escape
 
 from bandeau.decision.model import TECHNICAL, Consent, State
@@ -129,7 +136,9 @@ class Notice:
         """Return the page of a closed feature: what it needs and why, one button for each purpose."""
         title, sentence = self._texts[lang].feature(feature.id)
         needs = [need for need in feature.needs if not consent.allows(need)]
-        return self._page("closed.html", lang, consent, back, title=title, sentence=sentence, needs=needs)
+        return self._page(
+            "closed.html", lang, consent, back, title=title, sentence=sentence, needs=needs
+        )
 
     def problem(self, lang: str, consent: Consent, *, status: int, kind: str) -> str:
         """Return a page for a request that failed; an unknown kind says so in general words."""
@@ -158,8 +167,12 @@ class Notice:
                     "title": view.title,
                     "sentence": view.sentence,
                     "data": list(self._data([view.id])),
-                    "services": [s.model_dump(mode="json", exclude_none=True) for s in view.services],
-                    "trackers": [t.model_dump(mode="json", exclude_none=True) for t in view.trackers],
+                    "services": [
+                        s.model_dump(mode="json", exclude_none=True) for s in view.services
+                    ],
+                    "trackers": [
+                        t.model_dump(mode="json", exclude_none=True) for t in view.trackers
+                    ],
                 }
                 for view in self._views[lang]
             ],
@@ -168,7 +181,9 @@ class Notice:
     def _fragment(self, template: str, lang: str, consent: Consent, back: str) -> bytes:
         asks, granted = tuple(sorted(consent.asks)), tuple(sorted(consent.granted))
         html = self._part(template, lang, consent.state, granted, asks, consent.signal)
-        return html.replace(_BACK, str(escape(back))).replace("\ue001", quote(back, safe="/")).encode()
+        return (
+            html.replace(_BACK, str(escape(back))).replace("\ue001", quote(back, safe="/")).encode()
+        )
 
     def _render_part(
         self,
@@ -185,7 +200,13 @@ class Notice:
     def _page(self, template: str, lang: str, consent: Consent, back: str, **more: object) -> str:
         band = self.band(lang, consent, back=back).decode()
         return self._render(
-            template, lang, consent=consent, back=back, back_query=quote(back, safe="/"), band=band, **more
+            template,
+            lang,
+            consent=consent,
+            back=back,
+            back_query=quote(back, safe="/"),
+            band=band,
+            **more,
         )
 
     def _render(self, template: str, lang: str, **values: object) -> str:
@@ -260,4 +281,3 @@ def _read(name: str) -> bytes:
 def _source_hash(content: bytes) -> str:
     """Return a hash source as CSP3 2.3.1 and Subresource Integrity spell it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content).digest()).decode('ascii')}'"
-

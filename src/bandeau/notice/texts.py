@@ -55,13 +55,14 @@ class Texts:
         return str(self.words["meta"]["list"]).join(names)
 
     def duration(self, days: int | None) -> str:
-        """Return a duration in the largest unit that says it honestly: never less than it is."""
+        """Return a duration in the largest unit that says it to the day: 182 days are six months."""
         if days is None:
             return str(self.words["tracker"]["session"])
         if days and days % 365 == 0:
             return self._count("year", days // 365)
-        if days >= 56 and days * 12 % 365 in range(13):  # noqa: PLR2004 (two months and more)
-            return self._count("month", days * 12 // 365)
+        months = round(days * 12 / 365)
+        if months > 1 and abs(days * 12 - months * 365) <= 12:  # noqa: PLR2004 (a day more or less)
+            return self._count("month", months)
         return self._count("day", days)
 
     def _count(self, unit: str, number: int) -> str:

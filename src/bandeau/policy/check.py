@@ -48,17 +48,27 @@ def _presets(policy: Policy) -> Iterator[Problem]:
     for name in policy.site.presets:
         if name not in PRESETS:
             yield Problem(
-                "BP011", "[site] · presets", f"no platform is called {name!r}", _close(name, PRESETS)
+                "BP011",
+                "[site] · presets",
+                f"no platform is called {name!r}",
+                _close(name, PRESETS),
             )
 
 
 def _ids(policy: Policy) -> Iterator[Problem]:
-    tables = {"purpose": policy.purposes, "service": policy.services, "feature": policy.features}
-    for table, entries in tables.items():
-        for found, count in Counter(entry.id for entry in entries).items():
+    tables = {
+        "purpose": [purpose.id for purpose in policy.purposes],
+        "service": [service.id for service in policy.services],
+        "feature": [feature.id for feature in policy.features],
+    }
+    for table, ids in tables.items():
+        for found, count in Counter(ids).items():
             if count > 1:
                 yield Problem(
-                    "BP012", f'[[{table}]] "{found}"', f"the id stands {count} times", "give each its own id"
+                    "BP012",
+                    f'[[{table}]] "{found}"',
+                    f"the id stands {count} times",
+                    "give each its own id",
                 )
 
 
@@ -172,7 +182,10 @@ def _repeats(policy: Policy) -> Iterator[Problem]:
     for (kind, name, *_), count in found.items():
         if count > 1:
             yield Problem(
-                "BP020", f'[[tracker]] "{name}"', f"this {kind} is declared {count} times alike", "keep one"
+                "BP020",
+                f'[[tracker]] "{name}"',
+                f"this {kind} is declared {count} times alike",
+                "keep one",
             )
 
 
@@ -207,13 +220,13 @@ def _shared_hosts(policy: Policy) -> Iterator[Problem]:
     for service in policy.services:
         for host in service.hosts:
             owners.setdefault(host.host, []).append(service)
-    for host, services in owners.items():
+    for name, services in owners.items():
         needs = {(s.purpose, s.needs_any) for s in services}
         if len(needs) > 1:
             yield Problem(
                 "BP103",
                 f'[[service]] "{services[1].id}" · hosts',
-                f"{host!r} belongs to several purposes: it opens only when all are granted",
+                f"{name!r} belongs to several purposes: it opens only when all are granted",
                 "use a host for each purpose, if the third party has them",
                 "warning",
             )
@@ -254,4 +267,8 @@ def _unknown(number: str, place: str, what: str, name: str, known: Iterable[str]
 def _close(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {close[0]!r}?" if close else f"declare it, or use one of {', '.join(names[:12])}"
+    return (
+        f"did you mean {close[0]!r}?"
+        if close
+        else f"declare it, or use one of {', '.join(names[:12])}"
+    )

@@ -29,7 +29,9 @@ def load_with_warnings(path: Path) -> tuple[Policy, list[Problem]]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        problem = Problem("BP001", str(path), f"cannot be read: {error.strerror}", "name a file that exists")
+        problem = Problem(
+            "BP001", str(path), f"cannot be read: {error.strerror}", "name a file that exists"
+        )
         raise PolicyError([problem]) from error
     return loads_with_warnings(data, path.name)
 
@@ -44,7 +46,7 @@ def loads_with_warnings(text: str | bytes, place: str) -> tuple[Policy, list[Pro
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
         if len(decoded) > MAX_BYTES:
-            raise ValueError(f"larger than {MAX_BYTES} characters")
+            raise ValueError(f"larger than {MAX_BYTES} characters")  # noqa: TRY301 (one remedy)
         table = tomllib.loads(decoded)
     except (ValueError, RecursionError) as error:
         problem = Problem("BP002", place, f"this is not TOML: {error}", "correct it at that place")
@@ -79,7 +81,11 @@ def _problem(detail: ErrorDetails, table: dict[str, Any]) -> Problem:
     if kind == "extra_forbidden":
         return Problem("BP003", place, f"{key!r} is no key here", _did_you_mean(key, where))
     if kind == "missing":
-        remedy = f"keep_days = 912   # {ADVICE_KEEP_DAYS}" if where[:1] == ["proof"] else f"add {key} = …"
+        remedy = (
+            f"keep_days = 912   # {ADVICE_KEEP_DAYS}"
+            if where[:1] == ["proof"]
+            else f"add {key} = …"
+        )
         return Problem("BP004", place, f"{key!r} is missing", remedy)
     message = detail["msg"].removeprefix("Value error, ")
     given = "" if isinstance(detail["input"], dict | list) else f", not {detail['input']!r}"
@@ -106,7 +112,11 @@ def _place(where: Sequence[int | str], table: dict[str, Any]) -> str:
 def _did_you_mean(key: str, where: Sequence[int | str]) -> str:
     known = _keys(where[:-1])
     close = difflib.get_close_matches(key, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"remove it; the keys here are {', '.join(known)}"
+    return (
+        f"did you mean {close[0]!r}?"
+        if close
+        else f"remove it; the keys here are {', '.join(known)}"
+    )
 
 
 def _keys(where: Sequence[int | str]) -> list[str]:

@@ -110,10 +110,16 @@ class Site(_Table):
     """The site itself."""
 
     origins: tuple[Origin, ...] = Field(min_length=1, description="scheme, host and port of each")
-    languages: tuple[Language, ...] = Field(min_length=1, description="of the notice, first = default")
-    valid_days: int = Field(default=182, ge=1, le=396, description="how long a choice holds, in days")
+    languages: tuple[Language, ...] = Field(
+        min_length=1, description="of the notice, first = default"
+    )
+    valid_days: int = Field(
+        default=182, ge=1, le=396, description="how long a choice holds, in days"
+    )
     own_hosts: tuple[Host, ...] = Field(default=(), description="the publisher's other hosts")
-    prefix: Annotated[str, AfterValidator(_prefix)] = Field(default="/_b", description="of our URLs")
+    prefix: Annotated[str, AfterValidator(_prefix)] = Field(
+        default="/_b", description="of our URLs"
+    )
     choice_scope: Literal["site"] | None = Field(
         default=None, description='"site": the choice holds for sister subdomains too'
     )
@@ -164,7 +170,9 @@ class Service(_Table):
     legal_name: Text | None = None
     role: Literal["processor", "controller", "joint_controller"] | None = None
     country: Country | None = None
-    transfer: Text | None = Field(default=None, description="safeguard of a transfer outside the EEA")
+    transfer: Text | None = Field(
+        default=None, description="safeguard of a transfer outside the EEA"
+    )
     privacy_policy: Text | None = None
     retention_days: int | None = Field(default=None, ge=0)
 
@@ -184,7 +192,9 @@ class Tracker(_Table):
     kind: TrackerKind
     purpose: Id | None = None
     service: Id | None = None
-    max_age_days: int | None = Field(default=None, ge=0, description="absent: until the session ends")
+    max_age_days: int | None = Field(
+        default=None, ge=0, description="absent: until the session ends"
+    )
     party: Literal["first", "third"] = "first"
     path: Route | None = None
     domain: HostName | None = None
@@ -214,7 +224,9 @@ class Feature(_Table):
 
     id: Id
     needs: tuple[Id, ...] = Field(description="all of these; empty: always open")
-    routes: tuple[Route, ...] = Field(default=(), description="own paths answered with 403 until then")
+    routes: tuple[Route, ...] = Field(
+        default=(), description="own paths answered with 403 until then"
+    )
     text: dict[Language, FeatureText] = {}
 
 

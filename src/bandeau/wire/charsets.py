@@ -39,8 +39,8 @@ def unsafe_codec(content_type: bytes, start: bytes) -> str | None:
     if named:
         return _UNSAFE.get(named[1].decode("ascii").lower())
     in_page = _PARAMETER.search(start[:SNIFFED])
-    codec = _UNSAFE.get(in_page[1].decode("ascii").lower()) if in_page else None
-    return codec if codec == "iso2022_jp" else None
+    written = _UNSAFE.get(in_page[1].decode("ascii").lower()) if in_page else None
+    return written if written == "iso2022_jp" else None
 
 
 class Transcoder:

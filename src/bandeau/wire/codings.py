@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 
-
 class CodingError(Exception):
     """The body is not what its Content-Encoding says."""
 
@@ -31,7 +30,9 @@ class Coder(Protocol):
 
 def supported() -> tuple[str, ...]:
     """Return the codings that can be decoded and encoded here, the best first."""
-    optional = [name for name, module in (("br", "brotli"), ("zstd", "zstandard")) if find_spec(module)]
+    optional = [
+        name for name, module in (("br", "brotli"), ("zstd", "zstandard")) if find_spec(module)
+    ]
     return (*optional, "gzip", "deflate")
 
 
@@ -77,8 +78,10 @@ class _Inflate:
     def _window(self, chunk: bytes) -> int:
         if self._gzip:
             return 31
-        zlib_framed = len(chunk) < 2 or (chunk[0] & 15 == 8 and (chunk[0] << 8 | chunk[1]) % 31 == 0)  # noqa: PLR2004
-        return 15 if zlib_framed else -15
+        # RFC 1950 2.2: method 8, and a check that makes the first two bytes a multiple of 31.
+        method, check = chunk[0] & 15, int.from_bytes(chunk[:2], "big") % 31
+        framed = len(chunk) == 1 or (method == 8 and check == 0)  # noqa: PLR2004
+        return 15 if framed else -15
 
 
 class _Deflate:
@@ -86,7 +89,9 @@ class _Deflate:
         self._deflate = zlib.compressobj(1, zlib.DEFLATED, window)
 
     def feed(self, chunk: bytes) -> bytes:
-        return self._deflate.compress(chunk) + self._deflate.flush(zlib.Z_SYNC_FLUSH) if chunk else b""
+        return (
+            self._deflate.compress(chunk) + self._deflate.flush(zlib.Z_SYNC_FLUSH) if chunk else b""
+        )
 
     def close(self) -> bytes:
         return self._deflate.flush()

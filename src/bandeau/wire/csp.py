@@ -12,10 +12,13 @@ from collections.abc import Iterable, Mapping
 Directives = Mapping[str, tuple[str, ...]]
 
 ORDER = (
-    "default-src script-src script-src-elem script-src-attr style-src style-src-elem style-src-attr"
-    " img-src font-src media-src frame-src child-src connect-src worker-src manifest-src object-src"
-    " base-uri form-action frame-ancestors sandbox"
-).split()
+    "default-src",
+    *("script-src", "script-src-elem", "script-src-attr"),
+    *("style-src", "style-src-elem", "style-src-attr"),
+    *("img-src", "font-src", "media-src", "frame-src", "child-src", "connect-src"),
+    *("worker-src", "manifest-src", "object-src"),
+    *("base-uri", "form-action", "frame-ancestors", "sandbox"),
+)
 FALLBACKS = {  # CSP3 6.8.3, "get fetch directive fallback list"
     "script-src-elem": ("script-src-elem", "script-src", "default-src"),
     "style-src-elem": ("style-src-elem", "style-src", "default-src"),
@@ -62,7 +65,7 @@ def nonce(directives: Directives, name: str) -> str | None:
 
 
 def allows_inline(directives: Directives, name: str) -> bool:
-    """Say whether inline content passes unmarked: 'unsafe-inline' and no nonce, hash or 'strict-dynamic'.
+    """Say whether inline content passes unmarked: 'unsafe-inline' without nonce, hash, 'strict-dynamic'.
 
     CSP3 6.7.3.2, "does a source list allow all inline behavior".
     """

@@ -134,7 +134,9 @@ class Tag:
 class Handler(Protocol):
     """Who is asked about tags. While `every` is true, about each of them and about text."""
 
-    every: bool
+    @property
+    def every(self) -> bool:
+        """Whether to be asked about every tag."""
 
     def start(self, tag: Tag) -> None:
         """See a start tag and ask for edits."""
@@ -280,7 +282,7 @@ class Splicer:
 
     def _token(self, buffer: bytes, at: int) -> int:
         """Take one token; return where the next begins, or -1 when this one is not complete."""
-        if buffer[at] != 0x3C:
+        if buffer[at : at + 1] != b"<":
             return self._text(buffer, at)
         second = buffer[at + 1 : at + 2]
         if not second:

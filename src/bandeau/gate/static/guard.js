@@ -100,6 +100,34 @@
     replace(window, name, () => ({ get: () => front, set: undefined }));
   }
 
+  // A hint that a script inserts is disarmed as those in the markup were before they came here.
+  const HINT = /(?:^|\s)(?:preconnect|dns-prefetch|prefetch|preload|modulepreload|prerender)(?:\s|$)/i;
+  const reaches = (url) => {
+    const { hostname } = new URL(url, document.baseURI);
+    return !hostname || hostname === location.hostname || (permitted.hosts || []).some((p) =>
+      p === "*" || (p.startsWith("*.") ? hostname.endsWith(p.slice(1)) : p === hostname));
+  };
+  const disarm = (link) => attempt(() => {
+    if (!HINT.test(link.rel)) return;
+    for (const name of ["href", "imagesrcset"]) {
+      const value = link.getAttribute(name);
+      const urls = value && name === "imagesrcset" ? value.split(",").map((one) => one.trim().split(/\s/)[0]) : [value];
+      if (!value || urls.every(reaches)) continue;
+      link.removeAttribute(name);
+      link.setAttribute("data-bd-" + name, value);
+      note("host", attempt(() => new URL(urls[0], document.baseURI).hostname));
+    }
+  });
+  new MutationObserver((records) => {
+    for (const { target, addedNodes } of records) {
+      if (target.localName === "link") disarm(target);
+      for (const node of addedNodes) {
+        if (node.localName === "link") disarm(node);
+        else if (node.firstElementChild) for (const link of node.getElementsByTagName("link")) disarm(link);
+      }
+    }
+  }).observe(document, { subtree: true, childList: true, attributeFilter: ["rel", "href", "imagesrcset"] });
+
   const factory = (owner, name, kind, refuse) => method(owner, name, function (open, args) {
     return passes(kind, args[0]) ? open.apply(this, args) : refuse();
   });
@@ -116,6 +144,7 @@
 
   // What is there and may not be goes: each parent domain, each path on the way here, both jars.
   const sweep = () => {
+    if (self.origin === "null") return;  // a sandbox has nothing of its own to sweep
     const labels = location.hostname.split("."), domains = [""];
     for (let n = 0; n < labels.length - 1; n++) domains.push(";domain=" + labels.slice(n).join("."));
     const paths = ["/"];
