@@ -39,9 +39,20 @@ _ONE = re.compile(
 RAW = frozenset(b"script style textarea title xmp iframe noembed noframes".split())
 _FOREIGN = frozenset((b"svg", b"math"))
 _INTEGRATION = {  # where HTML begins again (HTML Standard 13.2.6, "tree construction")
-    b"svg": frozenset(b"foreignobject desc title".split()),
-    b"math": frozenset(b"mi mo mn ms mtext".split()),
+    b"svg": frozenset((b"foreignobject", b"desc", b"title")),
+    b"math": frozenset((b"mi", b"mo", b"mn", b"ms", b"mtext")),
 }
+_ANNOTATION = ("text/html", "application/xhtml+xml")  # encodings that make HTML of annotation-xml
+_VOID = frozenset(
+    b"area base br col embed hr img input link meta param source track wbr basefont bgsound frame"
+    b" keygen".split()
+)
+_CLOSES_P = frozenset(
+    b"address article aside blockquote center details dialog dir div dl fieldset figcaption figure"
+    b" footer form h1 h2 h3 h4 h5 h6 header hgroup hr listing main menu nav ol p plaintext pre search"
+    b" section summary table ul xmp".split()
+)
+_DEPTH = 512  # elements followed inside foreign content: browsers nest no deeper
 _BREAKOUT = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li"
     b" listing menu meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul"
@@ -65,6 +76,15 @@ _RARE = re.compile(rb"ping|formaction", re.IGNORECASE)
 _COMMENT_END = re.compile(rb"--!?>")
 _SCRIPT = re.compile(rb"<!--|-->|<(/?)script(?=[\t\n\f\r />])", re.IGNORECASE)
 _REFERENCE = re.compile(r"&([A-Za-z][A-Za-z0-9]*)(?![A-Za-z0-9;])(=?)")
+
+
+class _Open(NamedTuple):
+    """An open element of SVG or MathML, and, where HTML begins again in it, what is open there."""
+
+    name: bytes
+    space: bytes
+    integrates: bool
+    html: list[bytes]
 
 
 class Attribute(NamedTuple):
@@ -165,7 +185,7 @@ class Splicer:
         self._held_size = 0
         self._raw = b""  # the raw text element we are in
         self._escape = 0  # 0, 1 or 2: the escaped states of a script
-        self._foreign: list[bytes] = []
+        self._foreign: list[_Open] = []
         self._templates = 0
         self._inert = inert
         self._plain = False
@@ -313,7 +333,7 @@ class Splicer:
             else:
                 match = _COMMENT_END.search(buffer, at + 4)
                 end = match.end() if match else -1
-        elif self._foreign_now and buffer.startswith(b"<![CDATA[", at):
+        elif self._among_foreign and buffer.startswith(b"<![CDATA[", at):
             end = buffer.find(b"]]>", at) + 3 or -1
             end = end if end > 2 else -1  # noqa: PLR2004
         else:
@@ -335,7 +355,7 @@ class Splicer:
             self._end(name, match[0])
             return match.end()
         tag = Tag(name, match[0], match.start(3) - at, inert=self._inert or self._templates > 0)
-        foreign = self._enter(name, match[0])
+        foreign = self._enter(tag)
         self._handler.start(tag)
         self._emit(tag.spliced())
         if foreign:
@@ -348,15 +368,12 @@ class Splicer:
         return match.end()
 
     def _end(self, name: bytes, raw: bytes) -> None:
-        if self._foreign_now and name in (b"p", b"br"):
-            while self._foreign_now:
-                self._foreign.pop()
-        if name in self._foreign:
-            while self._foreign.pop() != name:
-                pass
-        elif name == b"template":
+        if self._foreign and self._leave(name):
+            self._emit(raw)
+            return
+        if name == b"template":
             self._templates = max(0, self._templates - 1)
-        elif not self._foreign_now and not self._templates:
+        elif not self._templates:
             if name == b"body" and not self._inert:
                 self._release()
                 self._held = []
@@ -365,19 +382,65 @@ class Splicer:
 
     @property
     def _foreign_now(self) -> bool:
-        """Whether markup is SVG's or MathML's here, where nothing is raw text and CDATA exists."""
-        return bool(self._foreign) and self._foreign[-1] in _FOREIGN
+        """Whether a start tag is SVG's or MathML's here, where nothing is raw text."""
+        return bool(self._foreign) and not self._foreign[-1].integrates
 
-    def _enter(self, name: bytes, raw: bytes) -> bool:
+    @property
+    def _among_foreign(self) -> bool:
+        """Whether the current node is of SVG or MathML, so that CDATA exists (13.2.5.42)."""
+        return bool(self._foreign) and not self._foreign[-1].html
+
+    def _enter(self, tag: Tag) -> bool:
         """Follow the way into and out of foreign content; say whether this tag is foreign."""
-        if self._foreign_now and name in _BREAKOUT:
+        name = tag.name
+        if self._foreign_now and (name in _BREAKOUT or (name == b"font" and _colours(tag))):
+            self._break_out()
+        if not self._foreign_now and name not in _FOREIGN:
+            if self._foreign and name not in _VOID:
+                _nest(self._foreign[-1].html, name)
+            return False
+        space = self._foreign[-1].space if self._foreign_now else name
+        if not tag.raw.endswith(b"/>") and len(self._foreign) < _DEPTH:
+            integrates = name in _INTEGRATION[space] or (
+                name == b"annotation-xml"
+                and space == b"math"
+                and (tag.get(b"encoding") or "").lower() in _ANNOTATION
+            )
+            self._foreign.append(_Open(name, space, integrates, []))
+        return True
+
+    def _leave(self, name: bytes) -> bool:
+        """Follow an end tag; say whether it was about foreign elements alone (13.2.6.5).
+
+        One that could close an HTML element around the whole is only sure to do so once the
+        foreign elements are closed: their end tags are put before it. So it is with `</p>` and
+        `</br>`, which not every engine lets break out.
+        """
+        if self._foreign_now and name in (b"p", b"br"):
+            root = self._foreign[-1].space
             while self._foreign_now:
-                self._foreign.pop()
-        opens = name in _FOREIGN or (self._foreign_now and name in _INTEGRATION[self._foreign[-1]])
-        foreign = self._foreign_now or name in _FOREIGN
-        if opens and not raw.endswith(b"/>"):
-            self._foreign.append(name)
-        return foreign
+                if self._foreign.pop().name == root:
+                    self._emit(b"</" + root + b">")
+        for depth in reversed(range(len(self._foreign))):
+            html = self._foreign[depth].html
+            if html:
+                if name in html:
+                    del self._foreign[depth + 1 :]
+                    while html.pop() != name:
+                        pass
+                return False
+            if self._foreign[depth].name == name:
+                del self._foreign[depth:]
+                return True
+        for opened in self._foreign:
+            if opened.name == self._foreign[0].name:
+                self._emit(b"</" + opened.name + b">")
+        self._foreign.clear()
+        return False
+
+    def _break_out(self) -> None:
+        while self._foreign_now:
+            self._foreign.pop()
 
     def _noscript(self, buffer: bytes, at: int) -> int:
         """Splice the content of a noscript as a document of its own (read so with scripts off).
@@ -417,6 +480,20 @@ def decoded(value: str) -> str:
         return (html5[match[1]] if known else "&amp;" + match[1]) + match[2]
 
     return unescape(_REFERENCE.sub(legacy, value)) if "&" in value else value
+
+
+def _colours(tag: Tag) -> bool:
+    return any(tag.get(name) is not None for name in (b"color", b"face", b"size"))
+
+
+def _nest(html: list[bytes], name: bytes) -> None:
+    """Note an HTML element inside an integration point; what it closes by itself goes."""
+    if name in _CLOSES_P and b"p" in html:
+        html.remove(b"p")
+    if name in (b"li", b"option", b"td", b"tr") and name in html:
+        html.remove(name)
+    if len(html) < _DEPTH:
+        html.append(name)
 
 
 def _attributes(raw: bytes, at: int) -> list[Attribute]:
