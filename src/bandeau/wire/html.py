@@ -52,6 +52,8 @@ _CLOSES_P = frozenset(
     b" footer form h1 h2 h3 h4 h5 h6 header hgroup hr listing main menu nav ol p plaintext pre search"
     b" section summary table ul xmp".split()
 )
+_STRUCTURE = frozenset((b"html", b"head", b"body", b"frameset"))  # ignored inside a body
+_TABLE = frozenset(b"caption colgroup tbody td tfoot th thead tr".split())  # ignored outside a table
 _DEPTH = 512  # elements followed inside foreign content: browsers nest no deeper
 _BREAKOUT = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li"
@@ -72,8 +74,16 @@ def _boring(names: bytes) -> re.Pattern[bytes]:
 
 _BORING = _boring(_ALWAYS)
 _BORING_RARE = _boring(_ALWAYS + b"|a|area|input|button")
-_RARE = re.compile(rb"ping|formaction", re.IGNORECASE)
 _COMMENT_END = re.compile(rb"--!?>")
+# Letters in both cases and not re.IGNORECASE: so the search is for the literal "</".
+_ENDS = {
+    name: re.compile(
+        b"</"
+        + b"".join(b"[%c%c]" % (letter, letter - 32) for letter in name)
+        + rb"(?=[\t\n\f\r />])"
+    )
+    for name in (*RAW, b"noscript")
+}
 _SCRIPT = re.compile(rb"<!--|-->|<(/?)script(?=[\t\n\f\r />])", re.IGNORECASE)
 _REFERENCE = re.compile(r"&([A-Za-z][A-Za-z0-9]*)(?![A-Za-z0-9;])(=?)")
 
@@ -104,16 +114,24 @@ class Attribute(NamedTuple):
 class Tag:
     """A start tag, and the edits that were asked for. `inert` inside noscript and template."""
 
-    __slots__ = ("_after", "_before", "_edits", "attributes", "inert", "name", "raw")
+    __slots__ = ("_after", "_before", "_edits", "_read", "_read_from", "inert", "name", "raw")
 
     def __init__(self, name: bytes, raw: bytes, attributes_at: int, *, inert: bool) -> None:
         self.name = name
         self.raw = raw
         self.inert = inert
-        self.attributes = _attributes(raw, attributes_at)
+        self._read_from = attributes_at
+        self._read: list[Attribute] | None = None
         self._before = b""
         self._after = b""
         self._edits: list[tuple[int, int, bytes]] = []
+
+    @property
+    def attributes(self) -> list[Attribute]:
+        """Every attribute in order, repeats too; read when first asked for."""
+        if self._read is None:
+            self._read = _attributes(self.raw, self._read_from)
+        return self._read
 
     def get(self, name: bytes) -> str | None:
         """Return the value that counts for a name: its first occurrence's."""
@@ -145,6 +163,8 @@ class Tag:
 
     def spliced(self) -> bytes:
         """Return the tag with its edits."""
+        if not (self._edits or self._before or self._after):
+            return self.raw
         raw = self.raw
         for start, end, data in sorted(self._edits, reverse=True):
             raw = raw[:start] + data + raw[end:]
@@ -238,7 +258,8 @@ class Splicer:
         """Consume complete tokens; each step says where the next one begins, or -1 to wait."""
         at = 0
         buffer = self._buffer
-        rare = _RARE.search(buffer) is not None
+        lower = buffer.lower()
+        rare = b"ping" in lower or b"formaction" in lower
         boring = _BORING_RARE if rare else _BORING
         while at < len(buffer):
             if self._plain:
@@ -268,7 +289,7 @@ class Splicer:
         if self._raw == b"script":
             end, scanned = self._script_end(buffer, at)
         else:
-            match = _raw_end(self._raw).search(buffer, at)
+            match = _ENDS[self._raw].search(buffer, at)
             end, scanned = (match.start() if match else -1), at
         if end >= 0:
             self._emit(buffer[at:end])
@@ -285,6 +306,10 @@ class Splicer:
 
         Returns where the end tag stands, or -1, and how far the text was read.
         """
+        if not self._escape:
+            end = _ENDS[b"script"].search(buffer, at)
+            if end and buffer.find(b"<!--", at, end.start()) < 0:
+                return end.start(), at
         while match := _SCRIPT.search(buffer, at):
             found, at = match[0].lower(), match.end()
             if found == b"<!--":
@@ -448,7 +473,7 @@ class Splicer:
         Where that reading runs past the end that the other one sees, nothing in it may be markup:
         a space after each "<" makes text of it.
         """
-        match = _raw_end(b"noscript").search(buffer, at)
+        match = _ENDS[b"noscript"].search(buffer, at)
         if match is None and not self._final and len(buffer) - at <= MAX_ISLAND:
             return -1
         self._island = False
@@ -492,7 +517,8 @@ def _nest(html: list[bytes], name: bytes) -> None:
         html.remove(b"p")
     if name in (b"li", b"option", b"td", b"tr") and name in html:
         html.remove(name)
-    if len(html) < _DEPTH:
+    nowhere = name in _STRUCTURE or (name in _TABLE and b"table" not in html)
+    if len(html) < _DEPTH and not nowhere:
         html.append(name)
 
 
@@ -505,7 +531,3 @@ def _attributes(raw: bytes, at: int) -> list[Attribute]:
             value = value[1:-1]
         found.append(Attribute(match[1].lower(), value, match.start(1), span))
     return found
-
-
-def _raw_end(name: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE)
