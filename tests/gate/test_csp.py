@@ -42,10 +42,10 @@ def test_the_header_says_what_the_rules_say(policy: Policy, granted: tuple[str, 
 def test_one_or_two_policies_say_the_same() -> None:
     services = "".join(
         f'[[service]]\nid="s{n}"\npurpose="ads"\nrecipient="R"\n'
-        f'hosts=[{{host="h{n}.example", kinds=["script","image","connect","frame"]}}]\n'
+        f'hosts=[{{host="h{n}.example", kinds=["script","connect","image","media"]}}]\n'
         for n in range(60)
     )
-    own = ", ".join(f'{{host="i{n}.example", kinds=["image","style","font","media"]}}' for n in range(60))
+    own = ", ".join(f'{{host="i{n}.example", kinds=["image","media"]}}' for n in range(60))
     text = (
         'version=1\n[proof]\nkeep_days=1\n[controller]\nname="a"\naddress="a"\ncontact="a"\n'
         f'privacy_policy="a"\n[site]\norigins=["https://a.example"]\nlanguages=["fr"]\nown_hosts=[{own}]\n'

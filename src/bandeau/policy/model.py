@@ -41,7 +41,7 @@ def _host(value: str) -> str:
     if re.search(r"://|[/?#@]|(?<!\[):\d*$", name):
         raise ValueError("a host has no scheme, no port and no path")
     found = normalise(name)
-    if found is None:
+    if found is None or "*" in found:
         raise ValueError("this is not a host name")
     return star + found
 

@@ -1,0 +1,256 @@
+"""What visitors see: words, bytes, escapes and buttons."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import brotli
+import html5lib
+import pytest
+from conftest import SMALL
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import UndefinedError
+
+from bandeau.decision.model import Consent, State
+from bandeau.notice import Notice
+from bandeau.notice.form import local, read
+from bandeau.notice.texts import Texts, languages, negotiated
+from bandeau.policy.file import loads
+from bandeau.policy.model import BUILT_IN_PURPOSES, Policy
+
+ALL = frozenset({"social", "ads"})
+UNDECIDED = Consent(State.UNDECIDED, asks=ALL)
+REFUSED = Consent(State.REFUSED)
+PARTIAL = Consent(State.PARTIAL, frozenset({"social"}))
+SIZES = {"bandeau.js": 1_500, "bandeau.css": 1_200, "pages.css": 500}  # brotli bytes, never more
+HTML = "{http://www.w3.org/1999/xhtml}"
+# Words that frighten, flatter or promise (rule A8, EDPB 03/2022 on deceptive patterns).
+FORBIDDEN = re.compile(r"experience|expérience|sorry|désolé|hélas|degraded|dégradé|best|meilleur", re.I)
+
+
+@pytest.fixture(scope="module")
+def notice(policy: Policy) -> Notice:
+    return Notice(policy)
+
+
+def tree(html: str | bytes) -> Any:
+    text = html if isinstance(html, str) else html.decode()
+    return html5lib.parse(text, namespaceHTMLElements=True)
+
+
+def words(html: str) -> list[str]:
+    return re.sub(r"<[^>]*>", " ", html).split()
+
+
+@pytest.mark.parametrize("language", languages())
+def test_the_first_layer_says_it_in_eighty_words(language: str) -> None:
+    purposes = "".join(f'[[purpose]]\nid = "{p}"\n' for p in BUILT_IN_PURPOSES if p not in ("technical", "social", "ads"))
+    policy = loads(SMALL.replace('languages = ["fr", "en"]', f'languages = ["{language}"]') + purposes)
+    html = Notice(policy).first(language, Consent(State.UNDECIDED, asks=frozenset(policy.consentable)), back="/").decode()
+    before = html.partition('name="choice"')[0].rpartition("<p")[0]
+    assert len(words(before)) <= 80
+    positions = [before.index(purpose) for purpose, _ in map(Texts(language, policy).purpose, policy.consentable)]
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize("language", languages())
+def test_accept_and_refuse_are_told_alike(notice: Notice, language: str) -> None:
+    root = tree(notice.first(language, UNDECIDED, back="/"))
+    buttons = [b for b in root.iter(f"{HTML}button") if b.get("name") == "choice"]
+    assert [b.get("value") for b in buttons] == ["all", "none", "settings"]
+    accept, refuse = (dict(b.attrib) for b in buttons[:2])
+    del accept["value"], refuse["value"]
+    assert accept == refuse
+
+
+@pytest.mark.parametrize("language", languages())
+def test_no_word_frightens_or_flatters(language: str) -> None:
+    text = (files("bandeau.notice") / "locales" / f"{language}.toml").read_text("utf-8")
+    assert not FORBIDDEN.search(text)
+
+
+def test_every_locale_has_the_same_keys() -> None:
+    def keys(table: dict[str, Any], path: str = "") -> set[str]:
+        deeper = [keys(v, f"{path}{k}.") if isinstance(v, dict) else {path + k} for k, v in table.items()]
+        return set().union(*deeper)
+
+    found = [keys(tomllib.loads((files("bandeau.notice") / "locales" / f"{lang}.toml").read_text("utf-8")))
+             for lang in languages()]  # fmt: skip
+    assert all(one == found[0] for one in found)
+    assert {f"purpose.{p}.title" for p in BUILT_IN_PURPOSES} <= found[0]
+
+
+def test_nothing_is_ticked_beforehand_and_the_first_button_saves(notice: Notice) -> None:
+    root = tree(notice.settings("fr", UNDECIDED, back="/"))
+    boxes = [i for i in root.iter(f"{HTML}input") if i.get("type") == "checkbox"]
+    assert [box.get("value") for box in boxes] == ["social", "ads"]
+    assert all(box.get("checked") is None for box in boxes)
+    form = next(f for f in root.iter(f"{HTML}form") if f.get("id") == "bandeau-settings")
+    assert next(form.iter(f"{HTML}button")).get("value") == "save"
+
+
+def test_settings_show_what_was_chosen(notice: Notice) -> None:
+    root = tree(notice.settings("fr", PARTIAL, back="/"))
+    ticked = [i.get("value") for i in root.iter(f"{HTML}input") if i.get("checked") is not None]
+    assert ticked == ["social"]
+
+
+def test_the_band_says_the_state_and_shows_the_way(notice: Notice) -> None:
+    for consent, shown in ((UNDECIDED, "no"), (REFUSED, "no"), (PARTIAL, "yes")):
+        root = tree(notice.band("fr", consent, back="/a?b=1&c"))
+        line = next(p for p in root.iter(f"{HTML}p") if p.get("data-line") == "cookies")
+        visible = [s.get("class") for s in line.iter(f"{HTML}span") if s.get("class") and s.get("hidden") is None]
+        assert visible == [f"bandeau-{shown}"]
+        way = next(a for a in root.iter(f"{HTML}a") if a.get("class") == "bandeau-way")
+        assert way.text == "Paramétrer vos choix"
+        assert way.get("href") == "/_b/settings?back=/a%3Fb%3D1%26c&lang=fr"
+
+
+def test_a_choice_in_force_asks_nothing(notice: Notice) -> None:
+    assert notice.first("fr", REFUSED, back="/") == b""
+
+
+def test_only_what_changed_is_asked_again(notice: Notice) -> None:
+    consent = Consent(State.PARTIAL, frozenset({"social"}), asks=frozenset({"ads"}))
+    html = notice.first("fr", consent, back="/").decode()
+    assert "Publicité" in html
+    assert "ils suivent votre visite" not in html
+
+
+def test_the_same_state_gives_the_same_bytes(policy: Policy, notice: Notice) -> None:
+    other = Notice(policy)
+    for consent in (UNDECIDED, REFUSED, PARTIAL):
+        assert notice.first("en", consent, back="/") == other.first("en", consent, back="/")
+        assert notice.band("en", consent, back="/") == other.band("en", consent, back="/")
+        assert notice.settings("en", consent, back="/") == other.settings("en", consent, back="/")
+
+
+@given(st.text(max_size=60))
+def test_nothing_an_owner_or_a_url_says_becomes_markup(text: str) -> None:
+    nasty = text + '"><script>x</script><img src=x onerror=y>\''
+    notice = _NASTY
+    for html in (
+        notice.band("en", UNDECIDED, back="/" + nasty),
+        notice.first("en", UNDECIDED, back="/" + nasty),
+        notice.placeholder("en", service=notice.policy.services[0], url="https://x/" + nasty,
+                           title=nasty, width=nasty, height="1"),
+    ):  # fmt: skip
+        root = tree(html)
+        assert not list(root.iter(f"{HTML}script"))
+        assert not list(root.iter(f"{HTML}img"))
+        assert not any(name.startswith("on") for element in root.iter() for name in element.attrib)
+
+
+_NASTY = Notice(
+    loads(SMALL.replace('recipient = "Square"', "recipient = '\"><script>x</script>'")
+          .replace('name = "Own Press"', "name = '<img src=x onerror=y>'"))
+)  # fmt: skip
+
+
+def test_a_placeholder_keeps_size_and_title_and_offers_just_its_purposes(notice: Notice) -> None:
+    service = notice.policy.service("square")
+    html = notice.placeholder(
+        "fr", service=service, url="https://social.localhost/x", title="A post", width="640", height="360"
+    ).decode()
+    assert 'viewBox="0 0 640 360"' in html
+    assert "<strong>A post</strong>" in html
+    assert re.findall(r'form="bandeau-add-(\w+)"', html) == ["social"]
+    assert 'href="https://social.localhost/x"' in html
+    manager = notice.placeholder(
+        "fr", service=notice.policy.service("manager"), url="https://t.localhost/", title="", width="", height="100%"
+    ).decode()
+    assert re.findall(r'form="bandeau-add-(\w+)"', manager) == ["social", "ads"]
+
+
+def test_a_frame_of_nobody_declared_can_only_be_left(notice: Notice) -> None:
+    html = notice.placeholder("fr", service=None, url="https://x.example/a", title="", width="", height="").decode()
+    assert "<button" not in html
+    assert "x.example" in html
+
+
+def test_placeholders_are_phrasing_content_so_that_a_paragraph_holds_them(notice: Notice) -> None:
+    html = notice.placeholder(
+        "fr", service=notice.policy.service("square"), url="https://social.localhost/", title="T", width="1", height="1"
+    ).decode()
+    root = tree(f"<p>before {html} after")
+    (paragraph,) = root.iter(f"{HTML}p")
+    assert "after" in "".join(paragraph.itertext())
+
+
+def test_the_trackers_page_names_everything_declared(notice: Notice) -> None:
+    html = notice.trackers("fr", UNDECIDED, back="/")
+    data = notice.trackers_data()
+    for tracker in notice.policy.trackers:
+        assert tracker.name in html
+    listed = {t["name"] for purpose in data["purposes"] for t in purpose["trackers"]}
+    assert listed == {tracker.name for tracker in notice.policy.trackers}
+    assert data["own"]["max_age_days"] == 182
+    assert {s["recipient"] for p in data["purposes"] for s in p["services"]} == {"Square", "Chain", "Manager"}
+
+
+def test_an_owner_s_template_goes_before_ours(policy: Policy, tmp_path: Path) -> None:
+    (tmp_path / "band.html").write_text('<section id="bandeau-state">{{ policy.controller.name }}</section>')
+    site = policy.site.model_copy(update={"templates": str(tmp_path)})
+    own = Notice(policy.model_copy(update={"site": site}))
+    assert own.band("fr", REFUSED, back="/") == b'<section id="bandeau-state">Own Press</section>'
+    (tmp_path / "first.html").write_text("{{ nothing }}")
+    with pytest.raises(UndefinedError):
+        Notice(policy.model_copy(update={"site": site}))
+
+
+def test_the_notice_stays_small() -> None:
+    folder = files("bandeau.notice") / "static"
+    sizes = {name: len(brotli.compress((folder / name).read_bytes())) for name in SIZES}
+    assert all(sizes[name] <= most for name, most in SIZES.items()), sizes
+    assert sum(sizes.values()) <= 5_000
+    assert sizes["bandeau.js"] + sizes["bandeau.css"] <= 3_000
+
+
+def test_static_files_have_the_address_of_their_bytes(notice: Notice) -> None:
+    assert re.fullmatch(r"/_b/static/[0-9a-f]{12}/bandeau\.js", notice.static_url("bandeau.js"))
+    assert notice.static("../secret") is None
+
+
+@pytest.mark.parametrize(
+    ("page", "accepted", "language"),
+    [
+        (None, None, "fr"),
+        ("en-GB", "fr", "en"),
+        ("de", "en;q=0.5, fr;q=0.9", "fr"),
+        ("", "de, en;q=0.1", "en"),
+        (None, "en;q=0, de", "fr"),
+        ("x" * 999, ";;;,q=,\xff", "fr"),
+    ],
+)
+def test_the_language_is_the_page_s_then_the_visitor_s(page: str | None, accepted: str | None, language: str) -> None:
+    assert negotiated(("fr", "en"), page, accepted) == language
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [(None, "session"), (1, "1 jour"), (30, "30 jours"), (182, "6 mois"), (365, "1 an"), (396, "13 mois"), (730, "2 ans"),
+     (180, "180 jours"), (0, "0 jours")],
+)  # fmt: skip
+def test_durations_are_said_to_the_day(policy: Policy, days: int | None, said: str) -> None:
+    assert Texts("fr", policy).duration(days).replace("\u00a0", " ") == said
+
+
+@pytest.mark.parametrize(
+    "path", ["//x.example", "/\\x.example", "https://x.example", "", "x", "/a\r\nb", "/a\x00", "\\\\x"]
+)
+def test_the_way_back_never_leads_away(path: str) -> None:
+    assert local(path) == "/"
+
+
+def test_a_form_is_read_or_it_is_nothing(policy: Policy) -> None:
+    posted = read([("choice", "save"), ("purpose", "social"), ("purpose", "unknown"), ("lang", "xx")], policy)
+    assert posted is not None
+    assert posted.purposes == {"social"}
+    assert posted.language is None
+    for fields in ([], [("choice", "ALL")], [("choice", "all"), ("choice", "none")], [("purpose", "ads")]):
+        assert read(fields, policy) is None

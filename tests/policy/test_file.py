@@ -1,0 +1,190 @@
+"""Owners' mistakes: all of them at once, each with its place and what to write instead."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from conftest import SMALL
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandeau.errors import PolicyError
+from bandeau.notice.texts import languages
+from bandeau.policy.digest import digest, fingerprints
+from bandeau.policy.file import load, loads, loads_with_warnings
+from bandeau.policy.model import BUILT_IN_LANGUAGES
+from bandeau.policy.presets import PRESETS
+from bandeau.policy.schema import schema
+
+WRONG = {
+    "BP002": ('id = "social"', 'id = "social'),
+    "BP003": ('needs_any = ["social", "ads"]', 'needs_any = ["social", "ads"]\nhostz = []'),
+    "BP004": ("keep_days = 912", ""),
+    "BP005": ('kind = "local_storage"', 'kind = "localstorage"'),
+    "BP010": ('languages = ["fr", "en"]', 'languages = ["fr", "xx"]'),
+    "BP011": ("own_hosts", 'presets = ["djano"]\nown_hosts'),
+    "BP012": ('id = "ads"\n', 'id = "social"\n'),
+    "BP013": ('id = "ads"\n', 'id = "poll"\n'),
+    "BP014": (
+        'id = "ads"\ndata = ["identifiers", "geolocation"]',
+        'id = "ads"\n[purpose.text.en]\ntitle = "Ads"\nsentence = "To improve your experience."',
+    ),
+    "BP015": ('service = "square"\nmax_age_days = 30', 'purpose = "socila"'),
+    "BP016": ('service = "square"\nmax_age_days = 30', 'service = "sqare"'),
+    "BP017": ('routes = ["/comments/*"]', 'routes = ["/_b/settings"]'),
+    "BP018": ('"social.localhost"', '"*.own.localhost"'),
+    "BP019": ('name = "session"', 'exempt = "audience"\nname = "session"'),
+    "BP020": ('name = "session"', 'name = "both"\nkind = "cookie"\npurpose = "ads"\n[[tracker]]\nname = "s"'),
+}  # fmt: skip
+WORTH_SAYING = {
+    "BP101": ('[[feature]]', '[[purpose]]\nid = "video"\n[[feature]]'),
+    "BP102": ('open = "frame"\nroutes = ["/slot/*"]', 'open = "page"'),
+    "BP103": ('"*.ads.localhost"', '"social.localhost"'),
+    "BP104": ('"http://www.own.localhost:9000"', '"http://own.example"'),
+}
+
+
+@pytest.mark.parametrize("number", WRONG)
+def test_each_mistake_has_its_number_place_and_remedy(number: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        loads(SMALL.replace(*WRONG[number]))
+    problem = next(p for p in caught.value.problems if p.id == number)
+    assert problem.place
+    assert problem.message
+    assert problem.remedy
+    assert number in str(caught.value)
+
+
+@pytest.mark.parametrize("number", WORTH_SAYING)
+def test_what_is_allowed_and_worth_saying_is_said(number: str) -> None:
+    _, warnings = loads_with_warnings(SMALL.replace(*WORTH_SAYING[number]), "x")
+    assert number in {warning.id for warning in warnings}
+    assert {warning.level for warning in warnings} == {"warning"}
+
+
+def test_a_missing_file_is_a_problem_too(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="BP001"):
+        load(tmp_path / "none.toml")
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    text = SMALL
+    for number in ("BP003", "BP004", "BP005"):
+        text = text.replace(*WRONG[number])
+    with pytest.raises(PolicyError) as caught:
+        loads(text)
+    assert {problem.id for problem in caught.value.problems} == {"BP003", "BP004", "BP005"}
+    text = SMALL
+    for number in ("BP010", "BP011", "BP017", "BP018", "BP019"):
+        text = text.replace(*WRONG[number])
+    with pytest.raises(PolicyError) as caught:
+        loads(text)
+    found = {problem.id for problem in caught.value.problems}
+    assert {"BP010", "BP011", "BP017", "BP018", "BP019"} <= found
+
+
+def test_a_place_names_the_entry_and_a_remedy_the_key_that_was_meant() -> None:
+    with pytest.raises(PolicyError) as caught:
+        loads(SMALL.replace('recipient = "Manager"', 'recipiant = "Manager"'))
+    said = str(caught.value)
+    assert '[[service]] 3 "manager"' in said
+    assert "did you mean 'recipient'?" in said
+
+
+def test_keep_days_has_no_default_and_the_advice_is_told() -> None:
+    with pytest.raises(PolicyError, match=r"keep_days = 912 .*24 months"):
+        loads(SMALL.replace("keep_days = 912", ""))
+
+
+@pytest.mark.parametrize(
+    "host", ["https://x.example", "x.example:8", "x.example/a", "*.*.x", "x y", "", "*", "*."]
+)
+def test_what_is_no_host_is_refused(host: str) -> None:
+    with pytest.raises(PolicyError, match="BP005"):
+        loads(SMALL.replace('"social.localhost"', f'"{host}"'))
+
+
+@pytest.mark.parametrize("origin", ["www.own.example", "https://own.example/", "ftp://own.example"])
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(PolicyError, match="BP005"):
+        loads(SMALL.replace('"http://www.own.localhost:9000"', f'"{origin}"'))
+
+
+@given(st.text(max_size=300))
+def test_whatever_stands_in_the_file_is_a_policy_or_problems(text: str) -> None:
+    with pytest.raises(PolicyError):
+        loads(text)
+
+
+@given(st.dictionaries(st.sampled_from(["version", "proof", "site", "service", "purpose"]),
+                       st.recursive(st.none() | st.integers() | st.text(max_size=5),
+                                    lambda inner: st.lists(inner, max_size=3)), max_size=5))  # fmt: skip
+def test_whatever_shape_a_table_has_is_a_policy_or_problems(table: dict[str, object]) -> None:
+    from bandeau.policy.file import from_table
+
+    with pytest.raises(PolicyError):
+        from_table(table)
+
+
+def test_deep_nesting_is_told_and_not_fatal() -> None:
+    with pytest.raises(PolicyError, match="BP002"):
+        loads("a = " + "[" * 100_000)
+
+
+def test_an_exempt_counter_keeps_to_its_rules() -> None:
+    good = SMALL + (
+        '[[purpose]]\nid = "audience"\n[[tracker]]\nname = "visits"\nkind = "cookie"\n'
+        'purpose = "audience"\nmax_age_days = 396\nexempt = "audience"\n'
+    )
+    assert loads(good)
+    for change in (("396", "397"), ('purpose = "audience"\nmax', 'purpose = "ads"\nmax'),
+                   ('exempt =', 'domain = "own.localhost"\nexempt ='), ('exempt =', 'party = "third"\nexempt =')):  # fmt: skip
+        with pytest.raises(PolicyError, match="BP019"):
+            loads(good.replace(*change))
+
+
+def test_presets_name_session_and_csrf_cookies() -> None:
+    for platform in PRESETS:
+        policy = loads(SMALL.replace("own_hosts", f'presets = ["{platform}"]\nown_hosts'))
+        added = [tracker for tracker in policy.trackers if tracker.purpose == "technical"]
+        assert len(added) > 1, platform
+    assert "csrftoken" in {
+        t.name for t in loads(SMALL.replace("own_hosts", 'presets = ["django"]\nown_hosts')).trackers
+    }
+
+
+def test_fingerprints_change_with_what_a_grant_is_about_and_not_with_words() -> None:
+    before = loads(SMALL)
+    worded = loads(
+        SMALL.replace('id = "ads"\n', 'id = "ads"\n[purpose.text.en]\ntitle="A"\nsentence="B"\n', 1)
+        .replace('data = ["identifiers", "geolocation"]\n', "", 1)
+        .replace('id = "ads"\n', 'id = "ads"\ndata = ["identifiers", "geolocation"]\n', 1)
+    )
+    assert digest(before) != digest(worded)
+    assert fingerprints(before) == fingerprints(worded)
+    grown = loads(SMALL.replace('"*.ads.localhost"', '"*.more.localhost"'))
+    assert fingerprints(grown)["ads"] != fingerprints(before)["ads"]
+    assert fingerprints(grown)["social"] == fingerprints(before)["social"]
+
+
+def test_a_host_has_one_spelling() -> None:
+    policy = loads(SMALL.replace('"social.localhost"', '"BÜCHER.example."'))
+    assert policy.service("square").hosts[0].host == "xn--bcher-kva.example"
+
+
+def test_the_schema_beside_the_models_is_current() -> None:
+    text = (files("bandeau.policy") / "schema.json").read_text("utf-8")
+    assert text == schema()
+    assert json.loads(text)["title"] == "bandeau.toml"
+
+
+def test_the_languages_that_a_policy_may_name_have_texts() -> None:
+    assert set(BUILT_IN_LANGUAGES) == set(languages())
+
+
+def test_the_newspaper_s_policy_is_good() -> None:
+    text = (files("bandeau.demo") / "bandeau.toml").read_bytes()
+    assert loads_with_warnings(text, "bandeau.toml")[1] == []
