@@ -1,0 +1,208 @@
+"""Choices: how they come about, and every way in which they must not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import POSTED, chosen, request
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bandeau.decision.model import Event, State
+from bandeau.errors import LedgerBusyError, LedgerError
+from bandeau.site import Reply, Site
+from bandeau.wire.headers import RawHeaders, every, first
+
+FORM = (b"content-type", b"application/x-www-form-urlencoded")
+ALL = b"choice=all&back=%2Fa&lang=fr"
+
+
+def post(site: Site, body: bytes, headers: RawHeaders, path: str = "/_b/choice", method: str = "POST") -> Reply:
+    return site.answer_sync(site.exchange(request(path, headers, method)), body)
+
+
+def get(site: Site, path: str, headers: RawHeaders | None = None) -> Reply:
+    return site.answer_sync(site.exchange(request(path, headers)), b"")
+
+
+def state(site: Site, headers: RawHeaders) -> dict[str, object]:
+    found: dict[str, object] = json.loads(get(site, "/_b/state", headers).body)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("body", "reached", "granted", "event"),
+    [
+        (ALL, "granted", ["social", "ads"], Event.ACCEPT_ALL),
+        (b"choice=none", "refused", [], Event.REFUSE_ALL),
+        (b"choice=save&purpose=ads", "partial", ["ads"], Event.CUSTOM),
+        (b"choice=save", "refused", [], Event.CUSTOM),
+        (b"choice=add&purpose=social", "partial", ["social"], Event.ADD),
+        (b"choice=save&purpose=social&purpose=ads&purpose=nonsense", "granted", ["social", "ads"], Event.CUSTOM),
+    ],
+)
+def test_a_choice_is_stored_and_then_holds(
+    site: Site, body: bytes, reached: str, granted: list[str], event: Event
+) -> None:
+    cookie = chosen(site, body)
+    assert state(site, cookie) == {"state": reached, "granted": granted}
+    (decision,) = site.ledger.decisions()
+    assert decision.event is event
+    assert [p for p, yes in decision.choices if yes] == granted
+
+
+def test_the_answer_comes_after_the_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise LedgerError("disk full")
+
+    monkeypatch.setattr(site.ledger, "append", full)
+    reply = post(site, ALL, POSTED)
+    assert reply.status == 503
+    assert first(reply.headers, b"retry-after")
+    assert not every(reply.headers, b"set-cookie")
+    monkeypatch.setattr(site.ledger, "append", lambda _d: (_ for _ in ()).throw(LedgerBusyError("later")))
+    assert post(site, ALL, POSTED).status == 503
+
+
+FORGED: list[tuple[str, RawHeaders]] = [
+    ("cross-site", [FORM, (b"sec-fetch-site", b"cross-site"), (b"origin", b"https://evil.example")]),
+    ("same-site", [FORM, (b"sec-fetch-site", b"same-site")]),
+    ("typed in", [FORM, (b"sec-fetch-site", b"none")]),
+    ("two answers", [FORM, (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-site", b"same-origin")]),
+    ("old browser, foreign origin", [FORM, (b"origin", b"https://evil.example")]),
+    ("old browser, no origin", [FORM]),
+    ("opaque origin", [FORM, (b"origin", b"null")]),
+    ("other port", [FORM, (b"origin", b"http://www.own.localhost:9001")]),
+    ("prefetch", [*POSTED, (b"sec-purpose", b"prefetch")]),
+    ("prerender", [*POSTED, (b"sec-purpose", b"prefetch;prerender")]),
+    ("foreign host", [*POSTED, (b"host", b"evil.example")]),
+]
+
+
+@pytest.mark.parametrize(("name", "headers"), FORGED, ids=[name for name, _ in FORGED])
+def test_a_forged_choice_changes_nothing(site: Site, name: str, headers: RawHeaders) -> None:
+    if name == "foreign host":
+        sent = request("/_b/choice", headers, "POST")
+        sent = type(sent)(sent.method, sent.scheme, "evil.example", sent.path, "", sent.headers)
+        reply = site.answer_sync(site.exchange(sent), ALL)
+    else:
+        reply = post(site, ALL, headers)
+    assert reply.status == 403
+    assert not every(reply.headers, b"set-cookie")
+    assert site.ledger.decisions() == []
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+def test_only_a_post_chooses(site: Site, method: str) -> None:
+    reply = post(site, ALL, POSTED, "/_b/choice?choice=all", method)
+    assert reply.status == 405
+    assert site.ledger.decisions() == []
+
+
+def test_a_site_with_no_referrer_can_still_choose(site: Site) -> None:
+    reply = post(site, ALL, [*POSTED, (b"origin", b"null")])
+    assert reply.status == 303
+
+
+def test_an_old_browser_can_choose_by_its_origin(site: Site) -> None:
+    assert post(site, ALL, [FORM, (b"origin", b"http://www.own.localhost:9000")]).status == 303
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [(b"", FORM), (b"choice=maybe", FORM), (b"choice=all&choice=none", FORM), (b"choice=add", FORM),
+     (b"choice=add&purpose=unknown", FORM), (ALL, (b"content-type", b"text/plain")), (b'{"choice":"all"}', FORM),
+     (b"&".join(b"a=b" for _ in range(5000)) + b"&choice=all", FORM), (b"\xff\x00" * 99, FORM)],
+)  # fmt: skip
+def test_what_cannot_be_read_changes_nothing(site: Site, body: bytes, kind: tuple[bytes, bytes]) -> None:
+    reply = post(site, body, [kind, POSTED[1]])
+    assert reply.status == 400
+    assert site.ledger.decisions() == []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300), st.text(max_size=40), st.binary(max_size=80))
+def test_whatever_a_stranger_sends_is_answered(site: Site, body: bytes, path: str, cookie: bytes) -> None:
+    sent = [*POSTED, (b"cookie", b"bandeau=" + cookie), (b"accept-language", cookie)]
+    for method in ("GET", "POST"):
+        asked = request("/_b/" + path.replace("?", ""), sent, method)
+        assert 200 <= site.answer_sync(site.exchange(asked), body).status < 500
+    assert site.exchange(request("/" + path, sent)).consent.state is State.UNDECIDED
+
+
+@pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example", "/%5Cevil.example", "/a%0d%0aSet-Cookie:x=1"])
+def test_the_way_back_stays_on_the_site(site: Site, back: str) -> None:
+    body = b"choice=none&back=" + back.encode().replace(b"%", b"%25" if "%5C" in back else b"%")
+    location = first(post(site, body, POSTED).headers, b"location") or b""
+    assert location.startswith(b"/")
+    assert not location.startswith((b"//", b"/\\"))
+    assert b"\r" not in location
+    assert b"\n" not in location
+
+
+def test_two_cookies_of_ours_are_none(site: Site) -> None:
+    (granted,) = chosen(site, ALL)
+    (refused,) = chosen(site, b"choice=none")
+    both = [(b"cookie", granted[1] + b"; " + refused[1])]
+    assert state(site, both)["state"] == "undecided"
+
+
+def test_a_signal_refuses_until_it_is_overruled_knowingly(site: Site) -> None:
+    signal: RawHeaders = [(b"sec-gpc", b"1")]
+    assert state(site, signal) == {"state": "refused", "granted": []}
+    assert not site.exchange(request("/", signal)).consent.asks
+    reply = post(site, ALL, [*POSTED, *signal])
+    assert reply.status == 409
+    assert b'name="confirm"' in reply.body
+    assert site.ledger.decisions() == []
+    cookie = chosen(site, ALL + b"&confirm=1", signal)
+    assert state(site, [*cookie, *signal])["state"] == "granted"
+    assert site.ledger.decisions()[0].signal
+
+
+def test_a_script_gets_json_and_what_of_its_wishes_is_granted(site: Site) -> None:
+    body = b"choice=save&purpose=social&held=cookie:sq_a&held=host:social.localhost&held=host:x.ads.localhost&held=garbage"
+    asked = request("/_b/choice", POSTED, "POST")
+    asked = type(asked)(asked.method, asked.scheme, asked.host, asked.path, "",
+                        [(b"accept", b"application/json"), *POSTED])  # fmt: skip
+    reply = site.answer_sync(site.exchange(asked), body)
+    assert json.loads(reply.body) == {
+        "state": "partial", "granted": ["social"], "held_back": ["cookie:sq_a", "host:social.localhost"],
+    }  # fmt: skip
+
+
+def test_a_withdrawal_clears_storage(site: Site) -> None:
+    cookie = chosen(site, ALL)
+    reply = post(site, b"choice=none", [*POSTED, *cookie])
+    assert first(reply.headers, b"clear-site-data") == b'"storage"'
+    assert site.ledger.decisions()[-1].event is Event.WITHDRAW
+    assert first(post(site, b"choice=none", POSTED).headers, b"clear-site-data") is None
+
+
+def test_the_cookie_is_kept_by_the_site_alone(site: Site) -> None:
+    line = first(post(site, ALL, POSTED).headers, b"set-cookie") or b""
+    assert line.startswith(b"bandeau=1.")
+    assert b"; HttpOnly" in line
+    assert b"; SameSite=Lax" in line
+    assert b"; Path=/" in line
+    assert b"Max-Age=15724800" in line  # 182 days
+    secure = request("/_b/choice", POSTED, "POST")
+    secure = type(secure)(secure.method, "https", secure.host, secure.path, "", secure.headers)
+    assert site.exchange(secure).origin.own is False  # another scheme is another origin
+
+
+def test_pages_of_ours_come_in_the_language_asked_for(site: Site) -> None:
+    assert b'<html lang="en"' in get(site, "/_b/settings?lang=en").body
+    assert b'<html lang="fr"' in get(site, "/_b/settings?lang=xx").body
+    assert b'<html lang="en"' in get(site, "/_b/trackers", [(b"accept-language", b"en")]).body
+    assert json.loads(get(site, "/_b/trackers?format=json").body)["version"] == 1
+    assert get(site, "/_b/nothing").status == 404
+    assert get(site, "/_b/health").body == b"ok\n"
+
+
+def test_static_files_are_found_by_their_hash_only(site: Site) -> None:
+    url = site.notice.static_url("bandeau.js")
+    assert b"immutable" in (first(get(site, url).headers, b"cache-control") or b"")
+    assert get(site, url.replace(url.split("/")[3], "0" * 12)).status == 404
+    assert get(site, "/_b/static/x/../../secret").status == 404
