@@ -24,6 +24,7 @@ PAGES = (b"text/html", b"application/xhtml+xml")
 _GOVERNED = (b"document", b"iframe", b"frame", b"embed", b"object", b"fencedframe")
 _WORKERS = (b"worker", b"sharedworker", b"serviceworker", b"audioworklet", b"paintworklet")
 _PASSIVE = (b"image/", b"audio/", b"video/", b"font/")
+_MARK = 3  # bytes of the longest byte order mark
 _BODILESS = (204, 205, 304)
 _KINDS = {
     b"iframe": "frame",
@@ -176,7 +177,10 @@ class _Charset:
         if self._start is None:
             return self._transcoder.feed(chunk) if self._transcoder else chunk
         self._start += chunk
-        return self._decide() if len(self._start) >= SNIFFED else b""
+        # A header that names the encoding is only outranked by a mark of three bytes at most; without
+        # one, browsers too wait for as much as a <meta> may stand in.
+        enough = _MARK if b"charset" in self._content_type.lower() else SNIFFED
+        return self._decide() if len(self._start) >= enough else b""
 
     def close(self) -> bytes:
         rest = self._decide() if self._start is not None else b""
