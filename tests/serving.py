@@ -40,7 +40,12 @@ class Upstream:
 
 def page(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
     """Return a whole HTML answer."""
-    lines = [b"HTTP/1.1 " + status, b"Content-Type: text/html; charset=utf-8", b"Connection: close", *headers]
+    lines = [
+        b"HTTP/1.1 " + status,
+        b"Content-Type: text/html; charset=utf-8",
+        b"Connection: close",
+        *headers,
+    ]
     lines.append(b"Content-Length: %d" % len(body))
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
@@ -76,7 +81,9 @@ def running(application: Any, *, lifespan: bool = True) -> Iterator[int]:
     """Serve an ASGI application as our commands do; gives its port."""
     bound = listening("127.0.0.1", 0)
     server = configured(application, lifespan=lifespan)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])), daemon=True)
+    thread = threading.Thread(
+        target=lambda: asyncio.run(server.serve(sockets=[bound])), daemon=True
+    )
     thread.start()
     while not server.started and thread.is_alive():
         thread.join(0.01)
@@ -94,6 +101,8 @@ class Answered:
     def __init__(self, data: bytes) -> None:
         head, _, self.body = data.partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
+        self.headers: list[tuple[bytes, bytes]]
+        self.complete = True
         self.status = int(lines[0].split(b" ")[1]) if data else 0
         pairs = [line.partition(b":") for line in lines[1:]]
         self.headers = [(name.strip().lower(), value.strip()) for name, _, value in pairs]
@@ -105,10 +114,20 @@ class Answered:
 
 
 def ask(
-    port: int, path: str = "/", *lines: bytes, method: str = "GET", body: bytes = b"", host: str = "www.own.localhost:9000"
+    port: int,
+    path: str = "/",
+    *lines: bytes,
+    method: str = "GET",
+    body: bytes = b"",
+    host: str = "www.own.localhost:9000",
 ) -> Answered:
     """Ask once over a socket of its own, and return what came until the end."""
-    sent = [f"{method} {path} HTTP/1.1".encode(), b"Host: " + host.encode(), b"Connection: close", *lines]
+    sent = [
+        f"{method} {path} HTTP/1.1".encode(),
+        b"Host: " + host.encode(),
+        b"Connection: close",
+        *lines,
+    ]
     if not any(line.lower().startswith((b"accept:", b"sec-fetch-dest:")) for line in lines):
         sent += [b"Accept: text/html", b"Sec-Fetch-Dest: document"]
     if body:

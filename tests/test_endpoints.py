@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import POSTED, chosen, request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,12 +12,15 @@ from bandeau.decision.model import Event, State
 from bandeau.errors import LedgerBusyError, LedgerError
 from bandeau.site import Reply, Site
 from bandeau.wire.headers import RawHeaders, every, first
+from conftest import POSTED, chosen, request
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 ALL = b"choice=all&back=%2Fa&lang=fr"
 
 
-def post(site: Site, body: bytes, headers: RawHeaders, path: str = "/_b/choice", method: str = "POST") -> Reply:
+def post(
+    site: Site, body: bytes, headers: RawHeaders, path: str = "/_b/choice", method: str = "POST"
+) -> Reply:
     return site.answer_sync(site.exchange(request(path, headers, method)), body)
 
 
@@ -39,7 +41,12 @@ def state(site: Site, headers: RawHeaders) -> dict[str, object]:
         (b"choice=save&purpose=ads", "partial", ["ads"], Event.CUSTOM),
         (b"choice=save", "refused", [], Event.CUSTOM),
         (b"choice=add&purpose=social", "partial", ["social"], Event.ADD),
-        (b"choice=save&purpose=social&purpose=ads&purpose=nonsense", "granted", ["social", "ads"], Event.CUSTOM),
+        (
+            b"choice=save&purpose=social&purpose=ads&purpose=nonsense",
+            "granted",
+            ["social", "ads"],
+            Event.CUSTOM,
+        ),
     ],
 )
 def test_a_choice_is_stored_and_then_holds(
@@ -61,15 +68,23 @@ def test_the_answer_comes_after_the_disk(site: Site, monkeypatch: pytest.MonkeyP
     assert reply.status == 503
     assert first(reply.headers, b"retry-after")
     assert not every(reply.headers, b"set-cookie")
-    monkeypatch.setattr(site.ledger, "append", lambda _d: (_ for _ in ()).throw(LedgerBusyError("later")))
+    monkeypatch.setattr(
+        site.ledger, "append", lambda _d: (_ for _ in ()).throw(LedgerBusyError("later"))
+    )
     assert post(site, ALL, POSTED).status == 503
 
 
 FORGED: list[tuple[str, RawHeaders]] = [
-    ("cross-site", [FORM, (b"sec-fetch-site", b"cross-site"), (b"origin", b"https://evil.example")]),
+    (
+        "cross-site",
+        [FORM, (b"sec-fetch-site", b"cross-site"), (b"origin", b"https://evil.example")],
+    ),
     ("same-site", [FORM, (b"sec-fetch-site", b"same-site")]),
     ("typed in", [FORM, (b"sec-fetch-site", b"none")]),
-    ("two answers", [FORM, (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-site", b"same-origin")]),
+    (
+        "two answers",
+        [FORM, (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-site", b"same-origin")],
+    ),
     ("old browser, foreign origin", [FORM, (b"origin", b"https://evil.example")]),
     ("old browser, no origin", [FORM]),
     ("opaque origin", [FORM, (b"origin", b"null")]),
@@ -115,7 +130,9 @@ def test_an_old_browser_can_choose_by_its_origin(site: Site) -> None:
      (b"choice=add&purpose=unknown", FORM), (ALL, (b"content-type", b"text/plain")), (b'{"choice":"all"}', FORM),
      (b"&".join(b"a=b" for _ in range(5000)) + b"&choice=all", FORM), (b"\xff\x00" * 99, FORM)],
 )  # fmt: skip
-def test_what_cannot_be_read_changes_nothing(site: Site, body: bytes, kind: tuple[bytes, bytes]) -> None:
+def test_what_cannot_be_read_changes_nothing(
+    site: Site, body: bytes, kind: tuple[bytes, bytes]
+) -> None:
     reply = post(site, body, [kind, POSTED[1]])
     assert reply.status == 400
     assert site.ledger.decisions() == []
@@ -123,7 +140,9 @@ def test_what_cannot_be_read_changes_nothing(site: Site, body: bytes, kind: tupl
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300), st.text(max_size=40), st.binary(max_size=80))
-def test_whatever_a_stranger_sends_is_answered(site: Site, body: bytes, path: str, cookie: bytes) -> None:
+def test_whatever_a_stranger_sends_is_answered(
+    site: Site, body: bytes, path: str, cookie: bytes
+) -> None:
     sent = [*POSTED, (b"cookie", b"bandeau=" + cookie), (b"accept-language", cookie)]
     for method in ("GET", "POST"):
         asked = request("/_b/" + path.replace("?", ""), sent, method)
@@ -131,7 +150,10 @@ def test_whatever_a_stranger_sends_is_answered(site: Site, body: bytes, path: st
     assert site.exchange(request("/" + path, sent)).consent.state is State.UNDECIDED
 
 
-@pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example", "/%5Cevil.example", "/a%0d%0aSet-Cookie:x=1"])
+@pytest.mark.parametrize(
+    "back",
+    ["https://evil.example/", "//evil.example", "/%5Cevil.example", "/a%0d%0aSet-Cookie:x=1"],
+)
 def test_the_way_back_stays_on_the_site(site: Site, back: str) -> None:
     body = b"choice=none&back=" + back.encode().replace(b"%", b"%25" if "%5C" in back else b"%")
     location = first(post(site, body, POSTED).headers, b"location") or b""

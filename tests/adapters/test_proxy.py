@@ -13,16 +13,18 @@ from pathlib import Path
 
 import brotli
 import pytest
-import serving
 import zstandard
-from conftest import ORIGIN, SMALL
-from serving import Upstream, ask, page
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
+import serving
+from bandeau.adapters.asgi import Receive, Scope, Send
 from bandeau.adapters.proxy import Limits, Proxy
 from bandeau.policy.file import loads
 from bandeau.site import Site
+from conftest import ORIGIN, SMALL
+from serving import Upstream, ask, page
 
 PAGE = b"<html lang=en><head><title>t</title></head><body><p>text<iframe src=//social.localhost/f></iframe></body></html>"
 FORM = (b"Content-Type: application/x-www-form-urlencoded", b"Sec-Fetch-Site: same-origin")
@@ -56,7 +58,9 @@ def choice(port: int, body: bytes) -> bytes:
 
 
 def test_a_page_comes_gated(port: int, up: Upstream) -> None:
-    up.answers["/"] = page(PAGE, b"Set-Cookie: junk=1", b"Link: <https://x.example>; rel=preconnect")
+    up.answers["/"] = page(
+        PAGE, b"Set-Cookie: junk=1", b"Link: <https://x.example>; rel=preconnect"
+    )
     answered = ask(port)
     assert answered.status == 200
     assert b"data-bd-src=//social.localhost/f" in answered.body
@@ -81,7 +85,7 @@ def test_coded_pages_come_gated(port: int, up: Upstream, coding: str) -> None:
 def test_everything_else_passes_byte_for_byte(port: int, up: Upstream) -> None:
     body = bytes(range(256)) * 2000
     up.answers["/file"] = (
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Encoding: gzip\r\nETag: \"a\"\r\n"
+        b'HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Encoding: gzip\r\nETag: "a"\r\n'
         b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
     ) + body
     answered = ask(port, "/file", b"Accept: */*", b"Sec-Fetch-Dest: empty")
@@ -91,8 +95,12 @@ def test_everything_else_passes_byte_for_byte(port: int, up: Upstream) -> None:
 
 
 def test_pages_stream(port: int, up: Upstream) -> None:
-    async def slowly(_head: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html><body><p>early</p>")
+    async def slowly(
+        _head: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html><body><p>early</p>"
+        )
         await writer.drain()
         await asyncio.sleep(0.6)
         writer.write(b"<p>late</p>")
@@ -114,13 +122,20 @@ def test_request_bodies_pass(port: int, up: Upstream) -> None:
         body = await reader.readexactly(int(length[1])) if length else b""
         while not length and not body.endswith(b"0\r\n\r\n"):
             body += await reader.read(65536)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + body
+        )
 
     up.answers["/echo"] = echo
     body = b"x" * 300_000
     assert ask(port, "/echo", method="POST", body=body).body == body
     answered = ask(port, "/echo", b"Transfer-Encoding: chunked", b"Accept: */*", method="PUT")
-    assert answered.status in (200, 502, 504)  # nothing was sent: the proxy waits no longer than it says
+    assert answered.status in (
+        200,
+        502,
+        504,
+    )  # nothing was sent: the proxy waits no longer than it says
     with socket.create_connection(("127.0.0.1", port), 5) as connection:
         connection.sendall(
             b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
@@ -129,7 +144,9 @@ def test_request_bodies_pass(port: int, up: Upstream) -> None:
 
 
 def test_a_head_has_the_headers_and_no_body(port: int, up: Upstream) -> None:
-    up.answers["/head"] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 999\r\nConnection: close\r\n\r\n"
+    up.answers["/head"] = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 999\r\nConnection: close\r\n\r\n"
+    )
     answered = ask(port, "/head", method="HEAD")
     assert answered.status == 200
     assert answered.body == b""
@@ -150,7 +167,9 @@ def test_a_range_of_a_page_is_the_whole_page_and_of_a_file_a_range(port: int, up
 
 
 def test_an_etag_is_good_for_one_state_only(port: int, up: Upstream) -> None:
-    async def conditional(head: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def conditional(
+        head: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         if b'"v1"' in head:
             writer.write(b'HTTP/1.1 304 Not Modified\r\nETag: "v1"\r\nConnection: close\r\n\r\n')
         else:
@@ -168,9 +187,9 @@ def test_an_etag_is_good_for_one_state_only(port: int, up: Upstream) -> None:
 
 
 def test_headers_of_one_connection_end_there(port: int, up: Upstream) -> None:
-    up.answers["/hop"] = page(PAGE, b"Keep-Alive: 1", b"Proxy-Authenticate: x", b"X-Private: 1").replace(
-        b"Connection: close", b"Connection: close, X-Private"
-    )
+    up.answers["/hop"] = page(
+        PAGE, b"Keep-Alive: 1", b"Proxy-Authenticate: x", b"X-Private: 1"
+    ).replace(b"Connection: close", b"Connection: close, X-Private")
     answered = ask(port, "/hop", b"TE: trailers", b"Proxy-Authorization: secret", b"X-Mine: 1")
     assert not answered.every(b"x-private")
     assert not answered.every(b"keep-alive")
@@ -180,7 +199,9 @@ def test_headers_of_one_connection_end_there(port: int, up: Upstream) -> None:
     assert b"x-mine: 1" in sent
 
 
-def test_forwarded_headers_of_strangers_count_for_nothing(port: int, up: Upstream, site: Site) -> None:
+def test_forwarded_headers_of_strangers_count_for_nothing(
+    port: int, up: Upstream, site: Site
+) -> None:
     up.answers["/fwd"] = page(PAGE)
     claims = (b"X-Forwarded-For: 6.6.6.6", b"Forwarded: for=6.6.6.6", b"X-Forwarded-Proto: https", b"X-Real-IP: 6.6.6.6",
               b"X-Forwarded-Host: evil.example")  # fmt: skip
@@ -220,7 +241,9 @@ def test_a_broken_upstream_is_a_page_of_ours(port: int, up: Upstream, name: str)
 
 
 def test_a_slow_upstream_is_told_in_time(port: int, up: Upstream) -> None:
-    async def never(_head: bytes, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    async def never(
+        _head: bytes, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
+    ) -> None:
         await reader.read()
 
     up.answers["/slow"] = never
@@ -262,7 +285,12 @@ def test_an_unknown_host_is_served_undecided_and_cannot_choose(port: int, up: Up
     answered = ask(port, "/", cookie, host="evil.example")
     assert b"data-bd-src" in answered.body
     assert b'<section id="bandeau"' not in answered.body
-    assert ask(port, "/_b/choice", *FORM, method="POST", body=b"choice=all", host="evil.example").status == 403
+    assert (
+        ask(
+            port, "/_b/choice", *FORM, method="POST", body=b"choice=all", host="evil.example"
+        ).status
+        == 403
+    )
 
 
 @pytest.mark.parametrize(
@@ -282,30 +310,34 @@ def test_many_at_once_do_not_mix(port: int, up: Upstream) -> None:
     up.answers["/"] = page(PAGE)
     granted, refused = choice(port, b"choice=all"), choice(port, b"choice=none")
     with ThreadPoolExecutor(8) as pool:
-        bodies = list(pool.map(lambda n: ask(port, "/", granted if n % 2 else refused).body, range(120)))
+        bodies = list(
+            pool.map(lambda n: ask(port, "/", granted if n % 2 else refused).body, range(120))
+        )
     for number, body in enumerate(bodies):
         assert (b"<iframe src=//social.localhost/f>" in body) is bool(number % 2)
 
 
 def test_a_websocket_passes_both_ways(site: Site) -> None:
-    heard: list[object] = []
+    heard: list[dict[bytes, bytes]] = []
 
-    async def echo(scope: dict[str, object], receive: object, send: object) -> None:
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            while True:
-                message = await receive()  # type: ignore[operator]
-                await send({"type": message["type"] + ".complete"})  # type: ignore[operator]
-                if message["type"] == "lifespan.shutdown":
-                    return
-        heard.append(dict(scope["headers"]))  # type: ignore[call-overload]
-        await receive()  # type: ignore[operator]
-        await send({"type": "websocket.accept", "subprotocol": "b", "headers": [(b"set-cookie", b"junk=1")]})  # type: ignore[operator]
-        while (message := await receive())["type"] == "websocket.receive":  # type: ignore[operator]
-            await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})  # type: ignore[operator]
+            return
+        heard.append(dict(scope["headers"]))
+        await receive()
+        headers = [(b"set-cookie", b"junk=1")]
+        await send({"type": "websocket.accept", "subprotocol": "b", "headers": headers})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({**message, "type": "websocket.send"})
 
-    with serving.running(echo) as behind, serving.running(Proxy(site, f"http://127.0.0.1:{behind}")) as front:
-        headers = {"Cookie": "junk=1; session=2"}
-        with connect(f"ws://127.0.0.1:{front}/ws", additional_headers=headers, subprotocols=["a", "b"]) as socket_:  # type: ignore[list-item]
+    with (
+        serving.running(echo, lifespan=False) as behind,
+        serving.running(Proxy(site, f"http://127.0.0.1:{behind}")) as front,
+    ):
+        sent = {"Cookie": "junk=1; session=2"}
+        offered = [Subprotocol("a"), Subprotocol("b")]
+        address = f"ws://127.0.0.1:{front}/ws"
+        with connect(address, additional_headers=sent, subprotocols=offered) as socket_:
             assert socket_.subprotocol == "b"
             assert socket_.response is not None
             assert "set-cookie" not in socket_.response.headers
@@ -314,7 +346,7 @@ def test_a_websocket_passes_both_ways(site: Site) -> None:
                 assert socket_.recv(5) == message
         with pytest.raises(InvalidStatus):
             connect(f"ws://127.0.0.1:{front}/comments/ws")
-    assert heard[0][b"cookie"] == b"session=2"  # type: ignore[index]
+    assert heard[0][b"cookie"] == b"session=2"
 
 
 def test_a_full_disk_grants_nothing_and_pages_still_come(up: Upstream, tmp_path: Path) -> None:
@@ -323,7 +355,10 @@ def test_a_full_disk_grants_nothing_and_pages_still_come(up: Upstream, tmp_path:
     with serving.running(Proxy(site, f"http://127.0.0.1:{up.port}")) as front:
         site.ledger._database.execute("PRAGMA max_page_count = 1")
         site.ledger._database.execute("PRAGMA cache_size = 1")
-        statuses = {ask(front, "/_b/choice", *FORM, method="POST", body=b"choice=all").status for _ in range(300)}
+        statuses = {
+            ask(front, "/_b/choice", *FORM, method="POST", body=b"choice=all").status
+            for _ in range(300)
+        }
         assert 503 in statuses
         last = ask(front, "/_b/choice", *FORM, method="POST", body=b"choice=all")
         assert last.status == 503
@@ -334,5 +369,15 @@ def test_a_full_disk_grants_nothing_and_pages_still_come(up: Upstream, tmp_path:
 
 def test_origins_are_told_apart_by_port(port: int) -> None:
     body = b"choice=all"
-    assert ask(port, "/_b/choice", *FORM, method="POST", body=body, host=ORIGIN.removeprefix("http://")).status == 303
-    assert ask(port, "/_b/choice", *FORM, method="POST", body=body, host="www.own.localhost:9001").status == 403
+    assert (
+        ask(
+            port, "/_b/choice", *FORM, method="POST", body=body, host=ORIGIN.removeprefix("http://")
+        ).status
+        == 303
+    )
+    assert (
+        ask(
+            port, "/_b/choice", *FORM, method="POST", body=body, host="www.own.localhost:9001"
+        ).status
+        == 403
+    )

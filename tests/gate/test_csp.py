@@ -34,7 +34,13 @@ def admits(header: str, kind: str, host: str) -> bool:
 def test_the_header_says_what_the_rules_say(policy: Policy, granted: tuple[str, ...]) -> None:
     allowance = Rules(policy).allowance(frozenset(granted))
     header = csp.policy(allowance)
-    for host in ("social.localhost", "x.ads.localhost", "tags.localhost", "img.own.localhost", "no.example"):
+    for host in (
+        "social.localhost",
+        "x.ads.localhost",
+        "tags.localhost",
+        "img.own.localhost",
+        "no.example",
+    ):
         for kind in KINDS:
             assert admits(header, kind, host) is allowance.allows(host, kind), (host, kind)
 

@@ -24,12 +24,21 @@ def reaching(name: bytes, value: bytes) -> bytes | None:
     [
         (b"<https://x.example>; rel=preconnect", None),
         (b"<//x.example/a.js>;rel=preload;as=script", None),
-        (b"</a.css>; rel=preload, <https://x.example/>; rel=dns-prefetch", b"</a.css>; rel=preload"),
+        (
+            b"</a.css>; rel=preload, <https://x.example/>; rel=dns-prefetch",
+            b"</a.css>; rel=preload",
+        ),
         (b'<https://x.example/a,b>; rel="prefetch", </b>; rel=next', b"</b>; rel=next"),
-        (b"<https://img.example/a>; rel=preload; as=image", b"<https://img.example/a>; rel=preload; as=image"),
+        (
+            b"<https://img.example/a>; rel=preload; as=image",
+            b"<https://img.example/a>; rel=preload; as=image",
+        ),
         (b"<https://x.example/b>; rel=canonical", b"<https://x.example/b>; rel=canonical"),
         (b"<https://x.example>; REL=PRECONNECT", None),
-        (b"https://x.example; rel=preconnect", b"https://x.example; rel=preconnect"),  # no link at all
+        (
+            b"https://x.example; rel=preconnect",
+            b"https://x.example; rel=preconnect",
+        ),  # no link at all
         (b"<https://x y/>; rel=preconnect", None),
     ],
 )
@@ -59,7 +68,9 @@ def test_headers_that_speak_to_others(name: bytes, value: bytes, left: bytes | N
 
 
 def test_one_visitor_s_page_is_for_nobody_else() -> None:
-    kept = dict(h.personal([(b"cache-control", b"public, s-maxage=600, no-transform"), (b"expires", b"x")]))
+    kept = dict(
+        h.personal([(b"cache-control", b"public, s-maxage=600, no-transform"), (b"expires", b"x")])
+    )
     assert kept == {b"cache-control": b"private, no-cache, no-transform"}
     assert h.personal([(b"cache-control", b"no-store")]) == [(b"cache-control", b"no-store")]
 
@@ -74,12 +85,21 @@ def test_an_etag_is_of_one_state() -> None:
 
 
 def test_conditions_about_bytes_that_never_passed_the_gate_are_dropped_for_pages() -> None:
-    sent: RawHeaders = [(b"if-none-match", b'"abc"'), (b"range", b"bytes=5-"), (b"if-modified-since", b"x")]
+    sent: RawHeaders = [
+        (b"if-none-match", b'"abc"'),
+        (b"range", b"bytes=5-"),
+        (b"if-modified-since", b"x"),
+    ]
     assert h.conditional(sent, "0" * 12, page=True) == []
     assert dict(h.conditional(sent, "0" * 12, page=False)) == dict(sent)
 
 
 def test_geolocation_that_an_edge_adds_is_known_by_name() -> None:
-    for name in (b"cf-ipcity", b"x-geo-country", b"cloudfront-viewer-latitude", b"x-vercel-ip-city"):
+    for name in (
+        b"cf-ipcity",
+        b"x-geo-country",
+        b"cloudfront-viewer-latitude",
+        b"x-vercel-ip-city",
+    ):
         assert h.GEOLOCATION.fullmatch(name)
     assert not h.GEOLOCATION.fullmatch(b"cf-ray")

@@ -54,7 +54,7 @@ def gated(page: bytes | str, parts: Parts | None = None, size: int = 0, base: st
 
 
 HELD = [
-    '<link rel=preconnect href=https://x.example>',
+    "<link rel=preconnect href=https://x.example>",
     '<LINK REL="Preconnect Stylesheet" HREF="//x.example/">',
     "<link rel='dns-prefetch' href='//x.example'>",
     '<link rel=prefetch href="\\\\x.example/a">',
@@ -62,49 +62,47 @@ HELD = [
     '<link rel=modulepreload href="ht\ntps://x.example/a">',
     '<link rel=prerender href="https://own.example@x.example/">',
     '<link rel=preload as=image imagesrcset="/a 1x, https://x.example/b 2x">',
-    '<link rel=preload as=script href=https://img.example/a.js>',
-    '<link rel=preconnect href=https://x.example href=/own>',
-    '<link/rel=preconnect/href=https://x.example>',
+    "<link rel=preload as=script href=https://img.example/a.js>",
+    "<link rel=preconnect href=https://x.example href=/own>",
+    "<link/rel=preconnect/href=https://x.example>",
     '<link rel="&#112;reconnect" href="https://x&#46;example">',
     '<link rel="preconnect" href="https://x.example" ',
-    '<iframe src=https://x.example/f></iframe>',
+    "<iframe src=https://x.example/f></iframe>",
     '<iframe SRC = "//x.example/f" srcdoc></iframe>',
-    '<frameset><frame src=https://x.example/f></frameset>',
-    '<embed src=//x.example/a>',
-    '<object data=//x.example/a></object>',
-    '<form action=https://x.example/></form>',
+    "<frameset><frame src=https://x.example/f></frameset>",
+    "<embed src=//x.example/a>",
+    "<object data=//x.example/a></object>",
+    "<form action=https://x.example/></form>",
     '<button formaction="//x.example/">',
     '<input type=submit formaction="//x.example/">',
     '<meta http-equiv=refresh content="0;url=https://x.example/">',
     "<meta http-equiv=Refresh content=\"3; URL='//x.example'\">",
     '<meta http-equiv=refresh content="0 https://x.example/">',
-    '<base href=https://x.example/>',
-    '<a ping=https://x.example/ href=/a>',
+    "<base href=https://x.example/>",
+    "<a ping=https://x.example/ href=/a>",
     '<area ping="/a https://x.example/" href=/a>',
-    '<script type=speculationrules>{}</script>',
-    '<noscript><link rel=preconnect href=//x.example></noscript>',
-    '<template><iframe src=//x.example></iframe></template>',
+    "<script type=speculationrules>{}</script>",
+    "<noscript><link rel=preconnect href=//x.example></noscript>",
+    "<template><iframe src=//x.example></iframe></template>",
     '<iframe srcdoc="<link rel=preconnect href=//x.example>"></iframe>',
     '<iframe srcdoc="&lt;iframe srcdoc=&quot;&amp;lt;link rel=preconnect href=//x.example>&quot;>"></iframe>',
-    '<svg><foreignObject><iframe src=//x.example></iframe></foreignObject></svg>',
-    '<svg><p><link rel=preconnect href=//x.example>',
-    '<!--><link rel=preconnect href=//x.example>-->',
-    '<!---><iframe src=//x.example>-->',
-    '<!-- --!><iframe src=//x.example></iframe>',
-    '</ x><iframe src=//x.example></iframe>',
-    '<script><!--</script><iframe src=//x.example></iframe>',
-    '<script><!--<script></script></script><iframe src=//x.example></iframe>',
-    '<title></title ><iframe src=//x.example></iframe>',
-    '<style></styl></style><iframe src=//x.example></iframe>',
-    '<svg><style><iframe src=//x.example></iframe>',
-    '<portal src=https://x.example></portal>',
-    '<fencedframe src=https://x.example></fencedframe>',
+    "<svg><foreignObject><iframe src=//x.example></iframe></foreignObject></svg>",
+    "<svg><p><link rel=preconnect href=//x.example>",
+    "<!--><link rel=preconnect href=//x.example>-->",
+    "<!---><iframe src=//x.example>-->",
+    "<!-- --!><iframe src=//x.example></iframe>",
+    "</ x><iframe src=//x.example></iframe>",
+    "<script><!--</script><iframe src=//x.example></iframe>",
+    "<script><!--<script></script></script><iframe src=//x.example></iframe>",
+    "<title></title ><iframe src=//x.example></iframe>",
+    "<style></styl></style><iframe src=//x.example></iframe>",
+    "<svg><style><iframe src=//x.example></iframe>",
+    "<portal src=https://x.example></portal>",
+    "<fencedframe src=https://x.example></fencedframe>",
     '<iframe src="https://x y/"></iframe>',
-    '<iframe src=//[x/></iframe>',
+    "<iframe src=//[x/></iframe>",
 ]  # fmt: skip
-LIVE = re.compile(
-    r"^(?:href|src|data|action|formaction|ping|imagesrcset)$"
-)
+LIVE = re.compile(r"^(?:href|src|data|action|formaction|ping|imagesrcset)$")
 
 
 def live(html: str) -> list[tuple[str, str, str]]:
@@ -119,9 +117,14 @@ def live(html: str) -> list[tuple[str, str, str]]:
             found.append((tag, "type", "x"))
         if "srcdoc" in kept:
             found += live(kept["srcdoc"])
-        if tag == "link" and not {"preconnect", "dns-prefetch", "prefetch", "preload", "modulepreload", "prerender"} & set(
-            kept.get("rel", "").lower().split()
-        ):
+        if tag == "link" and not {
+            "preconnect",
+            "dns-prefetch",
+            "prefetch",
+            "preload",
+            "modulepreload",
+            "prerender",
+        } & set(kept.get("rel", "").lower().split()):
             continue
         found += [(tag, name, value) for name, value in kept.items() if LIVE.match(name)]
     return [item for item in found if re.search(r"x\.example|\[x|x y|^x$", item[2])]
@@ -140,7 +143,7 @@ def test_what_would_reach_a_stranger_is_disarmed(page: str, size: int) -> None:
 KEPT = [
     "<p>text &amp; <b>more</b><br/><img src=https://x.example/a.png>",
     '<link rel=stylesheet href=https://x.example/a.css><link rel=canonical href="https://x.example">',
-    '<link rel=preconnect href=/own><link rel=preload as=image href=https://img.example/a>',
+    "<link rel=preconnect href=/own><link rel=preload as=image href=https://img.example/a>",
     '<iframe src=/own></iframe><iframe src="about:blank"></iframe><iframe srcdoc="<p>a</p>"></iframe>',
     "<form action=/search method=get><input name=q></form>",
     '<meta http-equiv=refresh content="60"><meta name=refresh content="0;url=//x.example">',
@@ -220,8 +223,12 @@ def test_the_language_is_the_page_s() -> None:
 
 def test_a_frame_that_is_held_shows_what_stands_for_it() -> None:
     parts = Parts()
-    out = gated('<body><iframe src="//x.example/v?a=1&amp;b" title="A film" width=640 height=360>', parts)
-    assert parts.frames == [Frame("x.example", "//x.example/v?a=1&b", "A film", "640", "360", visible=True)]
+    out = gated(
+        '<body><iframe src="//x.example/v?a=1&amp;b" title="A film" width=640 height=360>', parts
+    )
+    assert parts.frames == [
+        Frame("x.example", "//x.example/v?a=1&b", "A film", "640", "360", visible=True)
+    ]
     assert b'<span>P</span><iframe data-bd-src="//x.example/v?a=1&amp;b"' in out
     for hidden in ("width=1 height=1", "hidden", 'style="display: none"', "width=0px"):
         parts = Parts()
@@ -235,7 +242,9 @@ def test_a_foreign_base_is_dropped_and_an_own_one_is_followed() -> None:
 
 
 def test_a_noscript_that_reads_differently_with_scripts_on_becomes_text() -> None:
-    out = gated("<noscript><!-- </noscript><link rel=preconnect href=//x.example> -->", Parts()).decode()
+    out = gated(
+        "<noscript><!-- </noscript><link rel=preconnect href=//x.example> -->", Parts()
+    ).decode()
     assert not live(out)
     assert not live(re.sub(r"</?noscript>", "", out))
 
@@ -250,7 +259,10 @@ def test_a_noscript_that_reads_differently_with_scripts_on_becomes_text() -> Non
 def test_hostile_pages_take_steps_in_proportion(page: str) -> None:
     markup = Markup(base=BASE, allows=allows, fragments=Parts())
     data = page.encode()
-    out = b"".join(markup.feed(data[at : at + 8192]) for at in range(0, len(data), 8192)) + markup.close()
+    out = (
+        b"".join(markup.feed(data[at : at + 8192]) for at in range(0, len(data), 8192))
+        + markup.close()
+    )
     assert len(out) < 4 * len(data) + 1000
 
 

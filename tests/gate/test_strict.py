@@ -18,7 +18,12 @@ def admitted(*policies: bytes) -> tuple[RawHeaders, str | None]:
 
 @pytest.mark.parametrize(
     "policy",
-    [b"default-src 'self' 'unsafe-inline'", b"img-src *", b"upgrade-insecure-requests", b"frame-ancestors 'none'"],
+    [
+        b"default-src 'self' 'unsafe-inline'",
+        b"img-src *",
+        b"upgrade-insecure-requests",
+        b"frame-ancestors 'none'",
+    ],
 )
 def test_a_policy_that_lets_us_in_passes_byte_for_byte(policy: bytes) -> None:
     assert admitted(policy) == ([(CSP, policy)], None)
@@ -48,8 +53,18 @@ def test_nothing_general_is_ever_added() -> None:
     assert b"unsafe" not in value
     assert b"*" not in value
     (directives,) = parse(value.decode())
-    added = {source for name, sources in directives.items() if name != "default-src" for source in sources}
-    assert added == {"'sha256-guard'", "'sha256-style'", "https://own.example/_b/static/", "https://own.example/_b/"}
+    added = {
+        source
+        for name, sources in directives.items()
+        if name != "default-src"
+        for source in sources
+    }
+    assert added == {
+        "'sha256-guard'",
+        "'sha256-style'",
+        "https://own.example/_b/static/",
+        "https://own.example/_b/",
+    }
 
 
 def test_every_policy_of_several_lets_us_in() -> None:

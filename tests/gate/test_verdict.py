@@ -18,12 +18,22 @@ def rules(policy: Policy) -> Rules:
 
 
 def test_granting_more_never_takes_away(rules: Rules) -> None:
-    sets = [frozenset(c) for n in range(3) for c in itertools.combinations(sorted(rules.purposes), n)]
-    hosts = ["social.localhost", "x.ads.localhost", "tags.localhost", "img.own.localhost", "x.example"]
+    sets = [
+        frozenset(c) for n in range(3) for c in itertools.combinations(sorted(rules.purposes), n)
+    ]
+    hosts = [
+        "social.localhost",
+        "x.ads.localhost",
+        "tags.localhost",
+        "img.own.localhost",
+        "x.example",
+    ]
     for one, two in itertools.product(sets, sets):
         if one <= two:
             for host, kind in itertools.product(hosts, KINDS):
-                assert not rules.allowance(one).allows(host, kind) or rules.allowance(two).allows(host, kind)
+                assert not rules.allowance(one).allows(host, kind) or rules.allowance(two).allows(
+                    host, kind
+                )
 
 
 def test_before_any_grant_only_own_hosts_are_reached(rules: Rules) -> None:
@@ -31,7 +41,9 @@ def test_before_any_grant_only_own_hosts_are_reached(rules: Rules) -> None:
     assert nothing.allows("www.own.localhost", "script")
     assert nothing.allows("img.own.localhost", "image")
     assert not nothing.allows("img.own.localhost", "script")
-    assert not any(nothing.allows(h, k) for h in ("social.localhost", "tags.localhost", "", "x") for k in KINDS)
+    assert not any(
+        nothing.allows(h, k) for h in ("social.localhost", "tags.localhost", "", "x") for k in KINDS
+    )
 
 
 def test_any_of_several_purposes_opens_a_manager(rules: Rules) -> None:

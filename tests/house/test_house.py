@@ -18,7 +18,15 @@ ROWS = {  # imports go down only; what stands in the same row does not know each
     "endpoints": 4, "site": 5, "adapters": 6, "demo": 7, "cli": 8, "__init__": 9, "__main__": 9,
 }  # fmt: skip
 NO_NETWORK = ("wire", "policy", "decision", "gate", "notice", "ledger", "endpoints", "site")
-NETWORK = {"socket", "aiohttp", "uvicorn", "starlette", "urllib.request", "http.client", "http.server"}
+NETWORK = {
+    "socket",
+    "aiohttp",
+    "uvicorn",
+    "starlette",
+    "urllib.request",
+    "http.client",
+    "http.server",
+}
 
 
 def part_of(module: str) -> str:
@@ -58,7 +66,9 @@ def test_the_core_opens_no_connection(path: Path) -> None:
 
 
 def test_importing_bandeau_loads_no_server_and_no_framework() -> None:
-    heavy = "aiohttp uvicorn starlette websockets brotli zstandard bandeau.adapters.asgi bandeau.demo"
+    heavy = (
+        "aiohttp uvicorn starlette websockets brotli zstandard bandeau.adapters.asgi bandeau.demo"
+    )
     code = f"import sys, bandeau; print(sorted(set('{heavy}'.split()) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -96,9 +106,15 @@ def tracked() -> list[Path]:
 
 
 def test_no_place_of_a_machine_and_no_registry_is_written_down() -> None:
-    wrong = re.compile(rb"/(?:home|root|Users|work)/[a-z]|[a-z]:\\\\Users|https?://[^/\s]*(?:pypi|registry|npmjs)")
+    wrong = re.compile(
+        rb"/(?:home|root|Users|work)/[a-z]|[a-z]:\\\\Users|https?://[^/\s]*(?:pypi|registry|npmjs)"
+    )
     for path in tracked():
-        if path.suffix not in (".png", ".svg") and path != Path(__file__).resolve() and path.is_file():
+        if (
+            path.suffix not in (".png", ".svg")
+            and path != Path(__file__).resolve()
+            and path.is_file()
+        ):
             assert not wrong.search(path.read_bytes()), path
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import brotli
 import html5lib
 import pytest
-from conftest import SMALL
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
@@ -22,6 +21,7 @@ from bandeau.notice.form import local, read
 from bandeau.notice.texts import Texts, languages, negotiated
 from bandeau.policy.file import loads
 from bandeau.policy.model import BUILT_IN_PURPOSES, Policy
+from conftest import SMALL
 
 ALL = frozenset({"social", "ads"})
 UNDECIDED = Consent(State.UNDECIDED, asks=ALL)
@@ -30,7 +30,9 @@ PARTIAL = Consent(State.PARTIAL, frozenset({"social"}))
 SIZES = {"bandeau.js": 1_500, "bandeau.css": 1_200, "pages.css": 500}  # brotli bytes, never more
 HTML = "{http://www.w3.org/1999/xhtml}"
 # Words that frighten, flatter or promise (rule A8, EDPB 03/2022 on deceptive patterns).
-FORBIDDEN = re.compile(r"experience|expérience|sorry|désolé|hélas|degraded|dégradé|best|meilleur", re.I)
+FORBIDDEN = re.compile(
+    r"experience|expérience|sorry|désolé|hélas|degraded|dégradé|best|meilleur", re.IGNORECASE
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +51,25 @@ def words(html: str) -> list[str]:
 
 @pytest.mark.parametrize("language", languages())
 def test_the_first_layer_says_it_in_eighty_words(language: str) -> None:
-    purposes = "".join(f'[[purpose]]\nid = "{p}"\n' for p in BUILT_IN_PURPOSES if p not in ("technical", "social", "ads"))
-    policy = loads(SMALL.replace('languages = ["fr", "en"]', f'languages = ["{language}"]') + purposes)
-    html = Notice(policy).first(language, Consent(State.UNDECIDED, asks=frozenset(policy.consentable)), back="/").decode()
+    purposes = "".join(
+        f'[[purpose]]\nid = "{p}"\n'
+        for p in BUILT_IN_PURPOSES
+        if p not in ("technical", "social", "ads")
+    )
+    policy = loads(
+        SMALL.replace('languages = ["fr", "en"]', f'languages = ["{language}"]') + purposes
+    )
+    html = (
+        Notice(policy)
+        .first(language, Consent(State.UNDECIDED, asks=frozenset(policy.consentable)), back="/")
+        .decode()
+    )
     before = html.partition('name="choice"')[0].rpartition("<p")[0]
     assert len(words(before)) <= 80
-    positions = [before.index(purpose) for purpose, _ in map(Texts(language, policy).purpose, policy.consentable)]
+    positions = [
+        before.index(purpose)
+        for purpose, _ in map(Texts(language, policy).purpose, policy.consentable)
+    ]
     assert positions == sorted(positions)
 
 
@@ -76,7 +91,9 @@ def test_no_word_frightens_or_flatters(language: str) -> None:
 
 def test_every_locale_has_the_same_keys() -> None:
     def keys(table: dict[str, Any], path: str = "") -> set[str]:
-        deeper = [keys(v, f"{path}{k}.") if isinstance(v, dict) else {path + k} for k, v in table.items()]
+        deeper = [
+            keys(v, f"{path}{k}.") if isinstance(v, dict) else {path + k} for k, v in table.items()
+        ]
         return set().union(*deeper)
 
     found = [keys(tomllib.loads((files("bandeau.notice") / "locales" / f"{lang}.toml").read_text("utf-8")))
@@ -104,7 +121,11 @@ def test_the_band_says_the_state_and_shows_the_way(notice: Notice) -> None:
     for consent, shown in ((UNDECIDED, "no"), (REFUSED, "no"), (PARTIAL, "yes")):
         root = tree(notice.band("fr", consent, back="/a?b=1&c"))
         line = next(p for p in root.iter(f"{HTML}p") if p.get("data-line") == "cookies")
-        visible = [s.get("class") for s in line.iter(f"{HTML}span") if s.get("class") and s.get("hidden") is None]
+        visible = [
+            s.get("class")
+            for s in line.iter(f"{HTML}span")
+            if s.get("class") and s.get("hidden") is None
+        ]
         assert visible == [f"bandeau-{shown}"]
         way = next(a for a in root.iter(f"{HTML}a") if a.get("class") == "bandeau-way")
         assert way.text == "Paramétrer vos choix"
@@ -132,7 +153,7 @@ def test_the_same_state_gives_the_same_bytes(policy: Policy, notice: Notice) -> 
 
 @given(st.text(max_size=60))
 def test_nothing_an_owner_or_a_url_says_becomes_markup(text: str) -> None:
-    nasty = text + '"><script>x</script><img src=x onerror=y>\''
+    nasty = text + "\"><script>x</script><img src=x onerror=y>'"
     notice = _NASTY
     for html in (
         notice.band("en", UNDECIDED, back="/" + nasty),
@@ -155,27 +176,44 @@ _NASTY = Notice(
 def test_a_placeholder_keeps_size_and_title_and_offers_just_its_purposes(notice: Notice) -> None:
     service = notice.policy.service("square")
     html = notice.placeholder(
-        "fr", service=service, url="https://social.localhost/x", title="A post", width="640", height="360"
+        "fr",
+        service=service,
+        url="https://social.localhost/x",
+        title="A post",
+        width="640",
+        height="360",
     ).decode()
     assert 'viewBox="0 0 640 360"' in html
     assert "<strong>A post</strong>" in html
     assert re.findall(r'form="bandeau-add-(\w+)"', html) == ["social"]
     assert 'href="https://social.localhost/x"' in html
     manager = notice.placeholder(
-        "fr", service=notice.policy.service("manager"), url="https://t.localhost/", title="", width="", height="100%"
+        "fr",
+        service=notice.policy.service("manager"),
+        url="https://t.localhost/",
+        title="",
+        width="",
+        height="100%",
     ).decode()
     assert re.findall(r'form="bandeau-add-(\w+)"', manager) == ["social", "ads"]
 
 
 def test_a_frame_of_nobody_declared_can_only_be_left(notice: Notice) -> None:
-    html = notice.placeholder("fr", service=None, url="https://x.example/a", title="", width="", height="").decode()
+    html = notice.placeholder(
+        "fr", service=None, url="https://x.example/a", title="", width="", height=""
+    ).decode()
     assert "<button" not in html
     assert "x.example" in html
 
 
 def test_placeholders_are_phrasing_content_so_that_a_paragraph_holds_them(notice: Notice) -> None:
     html = notice.placeholder(
-        "fr", service=notice.policy.service("square"), url="https://social.localhost/", title="T", width="1", height="1"
+        "fr",
+        service=notice.policy.service("square"),
+        url="https://social.localhost/",
+        title="T",
+        width="1",
+        height="1",
     ).decode()
     root = tree(f"<p>before {html} after")
     (paragraph,) = root.iter(f"{HTML}p")
@@ -190,11 +228,17 @@ def test_the_trackers_page_names_everything_declared(notice: Notice) -> None:
     listed = {t["name"] for purpose in data["purposes"] for t in purpose["trackers"]}
     assert listed == {tracker.name for tracker in notice.policy.trackers}
     assert data["own"]["max_age_days"] == 182
-    assert {s["recipient"] for p in data["purposes"] for s in p["services"]} == {"Square", "Chain", "Manager"}
+    assert {s["recipient"] for p in data["purposes"] for s in p["services"]} == {
+        "Square",
+        "Chain",
+        "Manager",
+    }
 
 
 def test_an_owner_s_template_goes_before_ours(policy: Policy, tmp_path: Path) -> None:
-    (tmp_path / "band.html").write_text('<section id="bandeau-state">{{ policy.controller.name }}</section>')
+    (tmp_path / "band.html").write_text(
+        '<section id="bandeau-state">{{ policy.controller.name }}</section>'
+    )
     site = policy.site.model_copy(update={"templates": str(tmp_path)})
     own = Notice(policy.model_copy(update={"site": site}))
     assert own.band("fr", REFUSED, back="/") == b'<section id="bandeau-state">Own Press</section>'
@@ -227,7 +271,9 @@ def test_static_files_have_the_address_of_their_bytes(notice: Notice) -> None:
         ("x" * 999, ";;;,q=,\xff", "fr"),
     ],
 )
-def test_the_language_is_the_page_s_then_the_visitor_s(page: str | None, accepted: str | None, language: str) -> None:
+def test_the_language_is_the_page_s_then_the_visitor_s(
+    page: str | None, accepted: str | None, language: str
+) -> None:
     assert negotiated(("fr", "en"), page, accepted) == language
 
 
@@ -241,16 +287,24 @@ def test_durations_are_said_to_the_day(policy: Policy, days: int | None, said: s
 
 
 @pytest.mark.parametrize(
-    "path", ["//x.example", "/\\x.example", "https://x.example", "", "x", "/a\r\nb", "/a\x00", "\\\\x"]
+    "path",
+    ["//x.example", "/\\x.example", "https://x.example", "", "x", "/a\r\nb", "/a\x00", "\\\\x"],
 )
 def test_the_way_back_never_leads_away(path: str) -> None:
     assert local(path) == "/"
 
 
 def test_a_form_is_read_or_it_is_nothing(policy: Policy) -> None:
-    posted = read([("choice", "save"), ("purpose", "social"), ("purpose", "unknown"), ("lang", "xx")], policy)
+    posted = read(
+        [("choice", "save"), ("purpose", "social"), ("purpose", "unknown"), ("lang", "xx")], policy
+    )
     assert posted is not None
     assert posted.purposes == {"social"}
     assert posted.language is None
-    for fields in ([], [("choice", "ALL")], [("choice", "all"), ("choice", "none")], [("purpose", "ads")]):
+    for fields in (
+        [],
+        [("choice", "ALL")],
+        [("choice", "all"), ("choice", "none")],
+        [("purpose", "ads")],
+    ):
         assert read(fields, policy) is None

@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from conftest import SMALL
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from bandeau.policy.file import load, loads, loads_with_warnings
 from bandeau.policy.model import BUILT_IN_LANGUAGES
 from bandeau.policy.presets import PRESETS
 from bandeau.policy.schema import schema
+from conftest import SMALL
 
 WRONG = {
     "BP002": ('id = "social"', 'id = "social'),
@@ -40,7 +40,7 @@ WRONG = {
     "BP020": ('name = "session"', 'name = "both"\nkind = "cookie"\npurpose = "ads"\n[[tracker]]\nname = "s"'),
 }  # fmt: skip
 WORTH_SAYING = {
-    "BP101": ('[[feature]]', '[[purpose]]\nid = "video"\n[[feature]]'),
+    "BP101": ("[[feature]]", '[[purpose]]\nid = "video"\n[[feature]]'),
     "BP102": ('open = "frame"\nroutes = ["/slot/*"]', 'open = "page"'),
     "BP103": ('"*.ads.localhost"', '"social.localhost"'),
     "BP104": ('"http://www.own.localhost:9000"', '"http://own.example"'),
@@ -141,7 +141,7 @@ def test_an_exempt_counter_keeps_to_its_rules() -> None:
     )
     assert loads(good)
     for change in (("396", "397"), ('purpose = "audience"\nmax', 'purpose = "ads"\nmax'),
-                   ('exempt =', 'domain = "own.localhost"\nexempt ='), ('exempt =', 'party = "third"\nexempt =')):  # fmt: skip
+                   ("exempt =", 'domain = "own.localhost"\nexempt ='), ("exempt =", 'party = "third"\nexempt =')):  # fmt: skip
         with pytest.raises(PolicyError, match="BP019"):
             loads(good.replace(*change))
 
@@ -152,7 +152,8 @@ def test_presets_name_session_and_csrf_cookies() -> None:
         added = [tracker for tracker in policy.trackers if tracker.purpose == "technical"]
         assert len(added) > 1, platform
     assert "csrftoken" in {
-        t.name for t in loads(SMALL.replace("own_hosts", 'presets = ["django"]\nown_hosts')).trackers
+        t.name
+        for t in loads(SMALL.replace("own_hosts", 'presets = ["django"]\nown_hosts')).trackers
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 from typing import Any
 
@@ -45,14 +46,10 @@ def configured(application: Any, *, lifespan: bool = True) -> uvicorn.Server:
     )
 
 
-def serve(application: Any, bound: socket.socket, ready: str) -> None:
-    """Serve until SIGINT or SIGTERM; print one line once connections are taken."""
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve([(application, bound)], ready))
-
-
-def serve_all(applications: list[tuple[Any, socket.socket]], ready: str) -> None:
-    """Serve several applications in one process, as `serve` does one."""
+def serve(applications: list[tuple[Any, socket.socket]], ready: str) -> None:
+    """Serve until SIGINT or SIGTERM, then finish what runs; print one line once all answer."""
+    # Uvicorn raises the signal again when it has stopped, which would end us before we have closed.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(applications, ready))
 

@@ -67,4 +67,4 @@ def proxy(
             click.echo(str(error), err=True)
             sys.exit(2)
         stack.callback(site.close)
-        serve(application, socket, f"ready http://{listen}/ -> {upstream}")
+        serve([(application, socket)], f"ready http://{listen}/ -> {upstream}")

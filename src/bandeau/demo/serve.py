@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import tomllib
 from importlib.resources import files
 from pathlib import Path
 
 from bandeau.adapters.asgi import ASGIApp, Middleware, Receive, Scope, Send, request_of
-from bandeau.adapters.server import listening, serve_all
+from bandeau.adapters.server import listening, serve
 from bandeau.demo.paper import application
 from bandeau.demo.parties import Parties, party_of
 from bandeau.errors import BandeauError
@@ -58,10 +57,8 @@ def run(port: int, data: Path, *, without_gate: bool) -> int:
     paper = application(port)
     served: list[ASGIApp] = [Street(Middleware(paper, site), Parties()), paper]
     addresses = [f"http://{HOST}:{number}/" for number in ports(port, without_gate=without_gate)]
-    # Uvicorn stops at the signal and then raises it again, which would end us before we have closed.
-    signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        serve_all(list(zip(served, bound, strict=False)), "ready " + " ".join(addresses))
+        serve(list(zip(served, bound, strict=False)), "ready " + " ".join(addresses))
     finally:
         site.close()
     return 0

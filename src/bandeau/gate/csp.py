@@ -60,7 +60,9 @@ def frame_policy(allowance: Allowance, kinds: Iterable[str], *, plain: bool = Fa
     }
     rest: dict[str, tuple[str, ...]] = {
         "worker-src": ("blob:",),
-        "form-action": anywhere, "sandbox": _FRAME_SANDBOX}
+        "form-action": anywhere,
+        "sandbox": _FRAME_SANDBOX,
+    }
     return _single(lists, rest)
 
 

@@ -53,7 +53,9 @@ _CLOSES_P = frozenset(
     b" section summary table ul xmp".split()
 )
 _STRUCTURE = frozenset((b"html", b"head", b"body", b"frameset"))  # ignored inside a body
-_TABLE = frozenset(b"caption colgroup tbody td tfoot th thead tr".split())  # ignored outside a table
+_TABLE = frozenset(
+    b"caption colgroup tbody td tfoot th thead tr".split()
+)  # ignored outside a table
 _DEPTH = 512  # elements followed inside foreign content: browsers nest no deeper
 _BREAKOUT = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li"
