@@ -1,0 +1,137 @@
+"""A real Chromium, the newspaper as `bandeau demo` serves it, and a site of probes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ARTICLE = "/international/2017/07/06/paris-moscou"
+PARTIES = ("social", "mesure", "video", "etiquettes", "regie", "enchere-x", "creation-x")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    executable = shutil.which("chromium")
+    if not executable:
+        pytest.skip("there is no chromium here")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The newspaper: behind the gate on `port`, raw two further on."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://lanterne.localhost:{self.port}"
+
+    @property
+    def raw(self) -> str:
+        return f"http://lanterne.localhost:{self.port + 2}"
+
+    def received(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what each third party has received so far."""
+        return {party.partition("-")[0]: self._journal(party) for party in PARTIES}
+
+    def total(self) -> int:
+        return sum(map(len, self.received().values()))
+
+    def _journal(self, party: str) -> list[dict[str, Any]]:
+        address = f"http://127.0.0.1:{self.port}/_journal"
+        request = urllib.request.Request(
+            address, headers={"Host": f"{party}.localhost:{self.port}"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+
+def free_ports() -> int:
+    """Return a port that is free, with the second after it free as well."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port: int = one.getsockname()[1]
+            try:
+                two.bind(("127.0.0.1", port + 2))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    port = free_ports()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bandeau", "demo", "--port", str(port), "--data",
+         str(tmp_path_factory.mktemp("lanterne")), "--without-gate"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    line = process.stdout.readline()
+    if not line.startswith("ready "):
+        process.kill()
+        pytest.fail(f"the newspaper does not start: {line}{process.communicate()[1]}")
+    yield Demo(port)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+
+Opened = Callable[..., Page]
+
+
+@pytest.fixture
+def visitor(chromium: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """Make new visitors; `scripts=False` for one without."""
+    contexts: list[BrowserContext] = []
+
+    def new(*, scripts: bool = True, **options: Any) -> BrowserContext:
+        options.setdefault("locale", "fr-FR")
+        options.setdefault("viewport", {"width": 1280, "height": 900})
+        contexts.append(chromium.new_context(java_script_enabled=scripts, **options))
+        contexts[-1].set_default_timeout(10_000)
+        return contexts[-1]
+
+    yield new
+    for context in contexts:
+        context.close()
+
+
+def names(context: BrowserContext, host: str = "lanterne.localhost") -> set[str]:
+    """Return the names of the cookies that lie in the jar for a host."""
+    return {
+        cookie.get("name", "")
+        for cookie in context.cookies()
+        if cookie.get("domain", "").endswith(host)
+    }
+
+
+def settle(page: Page) -> None:
+    """Wait until a choice has taken effect: stored, and the page followed or loaded anew."""
+    page.wait_for_load_state("networkidle")

@@ -1,0 +1,357 @@
+"""A hostile page behind the gate: six probes, every way a script can write, strict sites, forgeries."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+import serving
+from bandeau.adapters.asgi import Middleware, Receive, Scope, Send, request_of, send_reply
+from bandeau.policy.file import loads
+from bandeau.site import Site
+from bandeau.wire.messages import Reply, Request
+from browser.conftest import names, settle
+
+Visitor = Callable[..., BrowserContext]
+POLICY = """
+version = 1
+[proof]
+keep_days = 912
+[controller]
+name = "Probe"
+address = "-"
+contact = "dpo@probe.example"
+privacy_policy = "/privacy"
+[site]
+origins = ["http://site.localhost:{port}"]
+languages = ["en"]
+[[purpose]]
+id = "ads"
+[[purpose]]
+id = "social"
+[[service]]
+id = "probe"
+purpose = "ads"
+recipient = "Probe"
+hosts = [{{ host = "probe.localhost", kinds = ["script", "image", "frame", "connect", "style", "font", "media"] }}]
+[[tracker]]
+name = "probe_*"
+kind = "cookie"
+service = "probe"
+[[tracker]]
+name = "probe_key"
+kind = "local_storage"
+service = "probe"
+[[tracker]]
+name = "probe_key"
+kind = "session_storage"
+service = "probe"
+[[tracker]]
+name = "probe_base"
+kind = "indexed_db"
+service = "probe"
+[[tracker]]
+name = "probe_cache"
+kind = "cache"
+service = "probe"
+[[tracker]]
+name = "/worker.js"
+kind = "service_worker"
+service = "probe"
+"""
+SIX = """<!doctype html><html lang=en><head><title>six</title>
+<script src="//probe.localhost:{port}/probe.js"></script></head><body><p>text
+<img src="//probe.localhost:{port}/pixel.gif" id=image>
+<iframe src="//probe.localhost:{port}/frame" title="a frame"></iframe>
+<script>
+document.cookie = "probe_own=1; path=/; max-age=999"; localStorage.setItem("probe_key", "1");
+</script></body></html>"""
+PIXEL = bytes.fromhex(
+    "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
+)
+WRITES = {
+    "cookie": "document.cookie = 'probe_a=1; path=/; max-age=99'; return document.cookie",
+    "cookie store": "await cookieStore.set('probe_b', '1'); return (await cookieStore.getAll()).map(c => c.name).join()",
+    "cookie store, object": "await cookieStore.set({name: 'probe_c', value: '1'}); return (await cookieStore.get('probe_c')).name",
+    "setItem": "localStorage.setItem('probe_key', '1'); return localStorage.getItem('probe_key')",
+    "property": "localStorage.probe_key = '1'; return localStorage.probe_key",
+    "index": "localStorage['probe_key'] = '1'; return localStorage['probe_key']",
+    "defineProperty": "Object.defineProperty(localStorage, 'probe_key', {value: '1'}); return localStorage.probe_key",
+    "prototype": "Storage.prototype.setItem.call(localStorage, 'probe_key', '1'); return localStorage.probe_key",
+    "session": "sessionStorage.probe_key = '1'; return sessionStorage.probe_key",
+    "indexedDB": """return await new Promise((yes, no) => { const r = indexedDB.open('probe_base');
+        r.onsuccess = () => yes(r.result.name); r.onerror = no })""",
+    "caches": "const c = await caches.open('probe_cache'); return (await caches.keys()).join()",
+    "service worker": "return (await navigator.serviceWorker.register('/worker.js')).scope",
+}
+CONNECTS = {
+    "webrtc": "new RTCPeerConnection({iceServers: [{urls: 'stun:probe.localhost:3478'}]}); return 'open'",
+    "fetch": "return (await fetch('http://probe.localhost:%d/pixel.gif', {mode: 'no-cors'})).type",
+    "beacon": "return String(navigator.sendBeacon('http://probe.localhost:%d/beacon', 'x'))",
+    "websocket": """return await new Promise((yes, no) => { const w = new WebSocket('ws://probe.localhost:%d/ws');
+        w.onopen = () => yes('open'); w.onerror = () => no('barred') })""",
+    "image": """return await new Promise((yes, no) => { const i = new Image(); i.onload = () => yes('loaded');
+        i.onerror = () => no('barred'); i.src = 'http://probe.localhost:%d/pixel.gif' })""",
+    "style": """return await new Promise((yes, no) => { const l = document.createElement('link'); l.rel = 'stylesheet';
+        l.onload = () => yes('loaded'); l.onerror = () => no('barred');
+        l.href = 'http://probe.localhost:%d/a.css'; document.head.append(l) })""",
+    "import": "return typeof (await import('http://probe.localhost:%d/module.js'))",
+    "worker": """return await new Promise((yes, no) => {
+        const text = "fetch('http://probe.localhost:%d/pixel.gif', {mode: 'no-cors'}).then(() => postMessage(1), () => postMessage(0))";
+        const w = new Worker(URL.createObjectURL(new Blob([text])));
+        w.onmessage = e => e.data ? yes('loaded') : no('barred'); w.onerror = () => no('barred') })""",
+}
+
+
+class Sites:
+    """One port, two hosts: the gated site, and the third party that writes down what it gets."""
+
+    def __init__(self, port: int, gated: Any) -> None:
+        self.port = port
+        self.gated = gated
+        self.asked: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = request_of(scope)
+        if not request.host.startswith("probe."):
+            await self.gated(scope, receive, send)
+            return
+        self.asked.append(request.path)
+        await send_reply(send, self._third(request), head=False)
+
+    @staticmethod
+    def _third(request: Request) -> Reply:
+        cookie = (b"set-cookie", b"probe_third=1; SameSite=None; Secure; Max-Age=999")
+        bodies = {
+            "/probe.js": (
+                b"text/javascript",
+                b"window.ran = true; document.cookie = 'probe_script=1; path=/'",
+            ),
+            "/module.js": (b"text/javascript", b"export default 1"),
+            "/frame": (b"text/html", b"<!doctype html><p>framed"),
+            "/a.css": (b"text/css", b"p{color:red}"),
+        }
+        kind, body = bodies.get(request.path, (b"image/gif", PIXEL))
+        return Reply(
+            200, [(b"content-type", kind), (b"access-control-allow-origin", b"*"), cookie], body
+        )
+
+
+@contextlib.contextmanager
+def served(folder: Path, pages: dict[str, bytes], *headers: tuple[bytes, bytes]) -> Iterator[Sites]:
+    """Serve pages of a site behind the gate, and its third party, on one port."""
+    bound: list[Sites] = []
+
+    async def own(scope: Scope, _receive: Receive, send: Send) -> None:
+        page = pages.get(scope["path"], b"<p>nothing").replace(b"{port}", b"%d" % bound[0].port)
+        kind = b"text/javascript" if scope["path"].endswith(".js") else b"text/html; charset=utf-8"
+        cookie = (b"set-cookie", b"probe_http=1; Path=/; Max-Age=999")
+        await send_reply(
+            send, Reply(200, [(b"content-type", kind), cookie, *headers], page), head=False
+        )
+
+    async def street(scope: Scope, receive: Receive, send: Send) -> None:
+        await bound[0](scope, receive, send)
+
+    with serving.running(street, lifespan=False) as port:
+        site = Site.from_policy(loads(POLICY.format(port=port)), f"sqlite:///{folder / 'b.db'}")
+        bound.append(Sites(port, Middleware(own, site)))
+        yield bound[0]
+        site.close()
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> Iterator[Sites]:
+    pages = {
+        "/": SIX.encode(),
+        "/plain": b"<!doctype html><html lang=en><title>t</title><p>plain",
+        "/worker.js": b"",
+    }
+    with served(tmp_path, pages) as found:
+        yield found
+
+
+def choose(page: Page, sites: Sites, value: str) -> None:
+    page.goto(f"http://site.localhost:{sites.port}/_b/settings?back=/plain")
+    page.locator(f"#bandeau-settings button[value={value}]").click()
+    settle(page)
+
+
+def probes(page: Page, sites: Sites) -> dict[str, bool]:
+    """Open the page and say which of the six probes worked."""
+    before = len(sites.asked)
+    page.goto(f"http://site.localhost:{sites.port}/")
+    page.wait_for_timeout(500)
+    asked = sites.asked[before:]
+    jar = names(page.context, "site.localhost")
+    return {
+        "script": bool(page.evaluate("window.ran")),
+        "its cookie": bool({"probe_script", "probe_own"} & jar),
+        "its storage": page.evaluate("Object.keys(localStorage).length") > 0,
+        "image": "/pixel.gif" in asked,
+        "frame": "/frame" in asked,
+        "server cookie": "probe_http" in jar,
+    }
+
+
+def test_six_probes_of_six_are_held_and_work_after_a_grant(sites: Sites, visitor: Visitor) -> None:
+    page = visitor().new_page()
+    assert set(probes(page, sites).values()) == {False}
+    choose(page, sites, "none")
+    assert set(probes(page, sites).values()) == {False}
+    assert sites.asked == []
+    choose(page, sites, "all")
+    assert set(probes(page, sites).values()) == {True}
+    choose(page, sites, "none")
+    before = len(sites.asked)
+    assert set(probes(page, sites).values()) == {False}
+    assert len(sites.asked) == before
+    assert names(page.context, "site.localhost") == {"bandeau"}
+
+
+WRAP = "async () => { try { return String(await (async () => { %s })()) } catch (e) { return 'held: ' + e } }"
+
+
+def test_every_way_a_script_writes_is_held_until_granted(sites: Sites, visitor: Visitor) -> None:
+    page = visitor().new_page()
+    page.goto(f"http://site.localhost:{sites.port}/plain")
+    for name, code in WRITES.items():
+        said = page.evaluate(WRAP % code)
+        assert said in ("undefined", "null", "") or said.startswith("held"), (name, said)
+    stored = "async () => [document.cookie, localStorage.length, sessionStorage.length, (await indexedDB.databases()).length, (await caches.keys()).length]"
+    assert page.evaluate(stored) == ["", 0, 0, 0, 0]
+    assert names(page.context, "site.localhost") == set()
+    choose(page, sites, "all")
+    page.goto(f"http://site.localhost:{sites.port}/plain")
+    for name, code in WRITES.items():
+        said = page.evaluate(WRAP % code)
+        assert said, name
+        assert not said.startswith("held"), (name, said)
+        assert said not in ("undefined", "null"), name
+
+
+def test_every_way_a_script_connects_is_barred_until_granted(
+    sites: Sites, visitor: Visitor
+) -> None:
+    page = visitor().new_page()
+    page.goto(f"http://site.localhost:{sites.port}/plain")
+    for name, code in CONNECTS.items():
+        said = page.evaluate(WRAP % code.replace("%d", str(sites.port)))
+        assert said.startswith("held") or name == "beacon", (name, said)
+    page.wait_for_timeout(300)
+    assert sites.asked == []
+
+
+def test_hints_that_scripts_insert_are_disarmed(sites: Sites, visitor: Visitor) -> None:
+    page = visitor().new_page()
+    page.goto(f"http://site.localhost:{sites.port}/plain")
+    insert = """host => { for (const [rel, name] of [['preconnect', 'href'], ['preload', 'imagesrcset'], ['dns-prefetch', 'href']]) {
+        const l = document.createElement('link'); l.rel = rel; l.setAttribute(name, 'http://' + host + '/a 1x'.slice(0, name === 'href' ? 2 : 5));
+        document.head.append(l) }
+        const d = document.createElement('div'); d.innerHTML = `<p><link rel=prefetch href=//${host}/b></p>`; document.body.append(d) }"""
+    page.evaluate(insert, "probe.localhost")
+    page.wait_for_timeout(100)
+    assert (
+        page.locator("link[href*='probe.localhost'], link[imagesrcset*='probe.localhost']").count()
+        == 0
+    )
+    assert page.locator("link[data-bd-href], link[data-bd-imagesrcset]").count() == 4
+
+
+STRICT = {
+    "hashes": "default-src 'none'; script-src 'self'; style-src 'self'",
+    "nonce": "default-src 'none'; script-src 'nonce-abc' 'strict-dynamic'; style-src 'nonce-abc'; connect-src 'self'; form-action 'self'",
+    "trusted types": "default-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'; script-src 'self'; style-src 'self'",
+}
+
+
+@pytest.mark.parametrize("kind", STRICT)
+def test_a_strict_site_sees_no_violation_of_ours(
+    tmp_path: Path, visitor: Visitor, kind: str
+) -> None:
+    pages = {"/": b"<!doctype html><html lang=en><title>t</title><p>strict"}
+    with served(tmp_path, pages, (b"content-security-policy", STRICT[kind].encode())) as sites:
+        page = visitor().new_page()
+        page.add_init_script(
+            "window.bad = []; addEventListener('securitypolicyviolation', e => bad.push(e.violatedDirective + ' ' + e.blockedURI + e.sample))"
+        )
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"http://site.localhost:{sites.port}/")
+        expect(page.locator("#bandeau button")).to_have_count(3)
+        assert page.locator("#bandeau").evaluate("e => getComputedStyle(e).position") == "fixed"
+        assert page.evaluate("typeof window[Symbol.for('bandeau')].held") == "function"
+        page.evaluate("window.mark = 1")
+        page.locator("#bandeau button[value=none]").click()
+        settle(page)
+        expect(page.locator("#bandeau")).to_have_count(0)
+        assert page.evaluate("[window.bad, window.mark]") == [[], 1]
+        assert errors == []
+
+
+FORGERIES = """<!doctype html><title>evil</title>
+<iframe name=inner></iframe><iframe id=framed src="http://site.localhost:{port}/_b/settings"></iframe>
+<form id=forge method=post action="http://site.localhost:{port}/_b/choice" target=inner>
+<input name=choice value=all></form>
+<link rel=prefetch href="http://site.localhost:{port}/_b/choice?choice=all">
+<img src="http://site.localhost:{port}/_b/choice?choice=all">
+<script>document.getElementById('forge').submit();
+fetch('http://site.localhost:{port}/_b/choice', {method: 'POST', mode: 'no-cors', credentials: 'include',
+  headers: {'content-type': 'application/x-www-form-urlencoded'}, body: 'choice=all'}).catch(() => 0);
+navigator.sendBeacon('http://site.localhost:{port}/_b/choice', new URLSearchParams({choice: 'all'}));</script>"""
+
+
+def test_a_foreign_page_cannot_choose(sites: Sites, visitor: Visitor) -> None:
+    async def evil(_scope: Scope, _receive: Receive, send: Send) -> None:
+        body = FORGERIES.replace("{port}", str(sites.port)).encode()
+        await send_reply(send, Reply(200, [(b"content-type", b"text/html")], body), head=False)
+
+    context = visitor()
+    page = context.new_page()
+    with serving.running(evil, lifespan=False) as port:
+        page.goto(f"http://evil.localhost:{port}/")
+        page.wait_for_timeout(800)
+        framed = next(
+            frame for frame in page.frames if frame.parent_frame and frame.name != "inner"
+        )
+        assert framed.locator("button").count() == 0  # frame-ancestors: nothing to click on
+    assert "bandeau" not in names(context, "site.localhost")
+    ledger = sites.gated.site.ledger
+    assert ledger.decisions() == []
+
+
+def test_a_site_without_referrers_can_still_choose(tmp_path: Path, visitor: Visitor) -> None:
+    for scripts in (True, False):
+        folder = tmp_path / str(scripts)
+        pages = {"/": b"<!doctype html><html lang=en><title>t</title><p>x"}
+        with served(folder, pages, (b"referrer-policy", b"no-referrer")) as sites:
+            context = visitor(scripts=scripts)
+            page = context.new_page()
+            page.goto(f"http://site.localhost:{sites.port}/")
+            page.locator("#bandeau button[value=all]").click()
+            settle(page)
+            page.wait_for_timeout(300)
+            assert "bandeau" in names(context, "site.localhost")
+
+
+def test_what_a_fresh_realm_writes_is_swept_within_two_responses(
+    sites: Sites, visitor: Visitor
+) -> None:
+    page = visitor().new_page()
+    page.goto(f"http://site.localhost:{sites.port}/plain")
+    page.evaluate("""() => { const f = document.createElement('iframe'); document.body.append(f);
+        f.contentDocument.cookie = 'smuggled=1; path=/; max-age=999'; f.contentWindow.localStorage.smuggled = '1' }""")
+    assert "smuggled" in names(
+        page.context, "site.localhost"
+    )  # the guard's known hole: its prototypes are its own
+    for _ in range(2):
+        page.goto(f"http://site.localhost:{sites.port}/plain")
+    assert "smuggled" not in names(page.context, "site.localhost")
+    assert page.evaluate("Object.keys(localStorage).length") == 0
