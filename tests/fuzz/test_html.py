@@ -47,7 +47,7 @@ class Browser(html5lib.HTMLParser):  # type: ignore[misc]
             self.parse(page)
         return self.found
 
-    def mainLoop(self) -> None:  # noqa: N802 (html5lib's name)
+    def mainLoop(self) -> None:
         emit = self.tokenizer.emitCurrentToken
 
         def noting() -> None:
