@@ -20,7 +20,7 @@ from bandeau.wire.html import Handler, Splicer, Tag
 ROUNDS = 1_000_000 if os.environ.get("BANDEAU_PROVE") else 10_000
 NAMES = (  # noqa: SIM905 (no template: html5lib is older than it)
     "a link iframe form div p b table td svg math desc title foreignObject mi annotation-xml style script"
-    " textarea xmp noembed noframes br img li h1 span body html head meta button"
+    " textarea xmp noembed noframes path br img li h1 span body html head meta button"
 ).split()
 SPECIAL = {  # of 13.2.4.2, and missing in html5lib
     *(
@@ -90,7 +90,7 @@ def page(chance: random.Random) -> str:
         kind = chance.random()
         name = chance.choice(NAMES)
         if kind < 0.5:
-            slash = "/" if chance.random() < 0.1 else ""
+            slash = chance.choice(["", "", "", "", "", "", "/", " /", "/ ", " x=/", " x='/'/"])
             parts.append(f'<{name} n="{number}"{slash}>')
         elif kind < 0.75:
             parts.append(f"</{name}>")

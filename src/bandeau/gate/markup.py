@@ -23,6 +23,9 @@ PREFIX = b"data-bd-"
 _HINTS = frozenset(
     ["preconnect", "dns-prefetch", "prefetch", "preload", "modulepreload", "prerender"]
 )
+_HINT_LIKE = re.compile(
+    rb"&|pre(?:connect|fetch|load|render)", re.IGNORECASE
+)  # references hide words
 _AS = {
     "script": "script",
     "worker": "script",
@@ -228,6 +231,8 @@ class _Gate:
             self._links.rebase(value)
 
     def _link(self, tag: Tag) -> None:
+        if not _HINT_LIKE.search(tag.raw):
+            return
         rels = set((tag.get(b"rel") or "").lower().split())
         if not rels & _HINTS:
             return
@@ -238,6 +243,8 @@ class _Gate:
             tag.rename(b"imagesrcset", PREFIX)
 
     def _meta(self, tag: Tag) -> None:
+        if b"refresh" not in tag.raw.lower() and b"&" not in tag.raw:
+            return
         if (tag.get(b"http-equiv") or "").strip().lower() != "refresh":
             return
         match = _REFRESH.match(tag.get(b"content") or "")
@@ -245,6 +252,8 @@ class _Gate:
             tag.rename(b"http-equiv", PREFIX)
 
     def _script(self, tag: Tag) -> None:
+        if b"speculation" not in tag.raw.lower() and b"&" not in tag.raw:
+            return
         if (tag.get(b"type") or "").strip().lower() == "speculationrules":
             tag.insert(b'type="text/plain"')
 

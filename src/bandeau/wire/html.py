@@ -20,6 +20,16 @@ MAX_TOKEN = 4 * 1024 * 1024  # bytes of one tag: data: URLs of inlined pictures 
 MAX_ISLAND = 256 * 1024  # bytes of one <noscript>
 MAX_HELD = 64 * 1024  # bytes after a </body> that wait to see whether another one follows
 
+
+def _all_of(pattern: bytes) -> bytes:
+    """Repeat a pattern as often as it goes, without a way back.
+
+    Not spelled `(?:…)*+`: before 3.11.5 Python matches too much there when the pattern has
+    alternatives (python/cpython issue 106052), and Debian 12 has 3.11.2.
+    """
+    return rb"(?>(?:" + pattern + rb")*)"
+
+
 _SPACE = rb"[\t\n\f\r ]"
 _NAME = rb"[A-Za-z][^\t\n\f\r />]*+"
 _ATTRIBUTE = (
@@ -28,13 +38,13 @@ _ATTRIBUTE = (
     rb"(?:\"[^\"]*+\"|'[^']*+'|[^\t\n\f\r >\"'][^\t\n\f\r >]*+|(?=>))"
     rb"|(?!" + _SPACE + rb"*+=))"
 )
-_ATTRIBUTES = rb"(?:[\t\n\f\r /]*+" + _ATTRIBUTE + rb")*+"
+_ATTRIBUTES = _all_of(rb"[\t\n\f\r /]*+" + _ATTRIBUTE)
 _REST = _ATTRIBUTES + rb"[\t\n\f\r /]*+>"
-_TAG = re.compile(rb"<(/?)(" + _NAME + rb")(" + _ATTRIBUTES + rb")[\t\n\f\r /]*+>")
+_TAG = re.compile(rb"<(/?)(" + _NAME + rb")(" + _ATTRIBUTES + rb")([\t\n\f\r /]*+)>")
 _ONE = re.compile(
     rb"[\t\n\f\r /]*+(=[^\t\n\f\r />=]*+|[^\t\n\f\r />=]++)"
     rb"(?:" + _SPACE + rb"*+=" + _SPACE + rb"*+"
-    rb"(\"[^\"]*+\"|'[^']*+'|[^\t\n\f\r >\"'][^\t\n\f\r >]*+|(?=>|\Z)))?+"
+    rb"(\"[^\"]*+\"|'[^']*+'|[^\t\n\f\r >\"'][^\t\n\f\r >]*+|(?=>|\Z)))?"
 )
 RAW = frozenset(b"script style textarea title xmp iframe noembed noframes".split())
 _FOREIGN = frozenset((b"svg", b"math"))
@@ -71,11 +81,20 @@ _ALWAYS = (
 def _boring(names: bytes) -> re.Pattern[bytes]:
     """Match as much as there is of text and complete tags that nobody asks about, in one go."""
     tag = rb"</?+(?!(?:" + names + rb")[\t\n\f\r />])" + _NAME + _REST
-    return re.compile(rb"(?:[^<]++|" + tag + rb"|<(?=[^A-Za-z/!?]))*+", re.IGNORECASE)
+    return re.compile(_all_of(rb"[^<]++|" + tag + rb"|<(?=[^A-Za-z/!?])"), re.IGNORECASE)
 
 
 _BORING = _boring(_ALWAYS)
 _BORING_RARE = _boring(_ALWAYS + b"|a|area|input|button")
+_PING = re.compile(rb"[\t\n\f\r /\"']ping[\t\n\f\r /=>]")  # the attribute, and not "shopping"
+# Text and closed elements inside a drawing: they change nothing about where we are.
+_FLAT = re.compile(
+    _all_of(
+        rb"[^<]++|<(?:path|use|rect|circle|ellipse|line|polygon|polyline|stop|image)(?=[\t\n\f\r /])"
+        + _ATTRIBUTES
+        + rb"[\t\n\f\r ]*+/>"
+    )
+)
 _COMMENT_END = re.compile(rb"--!?>")
 # Letters in both cases and not re.IGNORECASE: so the search is for the literal "</".
 _ENDS = {
@@ -114,14 +133,31 @@ class Attribute(NamedTuple):
 
 
 class Tag:
-    """A start tag, and the edits that were asked for. `inert` inside noscript and template."""
+    """A start tag, and the edits that were asked for.
 
-    __slots__ = ("_after", "_before", "_edits", "_read", "_read_from", "inert", "name", "raw")
+    `inert` inside noscript and template; `closed` with a slash before its end, which only foreign
+    elements heed.
+    """
 
-    def __init__(self, name: bytes, raw: bytes, attributes_at: int, *, inert: bool) -> None:
+    __slots__ = (
+        "_after",
+        "_before",
+        "_edits",
+        "_read",
+        "_read_from",
+        "closed",
+        "inert",
+        "name",
+        "raw",
+    )
+
+    def __init__(
+        self, name: bytes, raw: bytes, attributes_at: int, *, inert: bool, closed: bool
+    ) -> None:
         self.name = name
         self.raw = raw
         self.inert = inert
+        self.closed = closed
         self._read_from = attributes_at
         self._read: list[Attribute] | None = None
         self._before = b""
@@ -261,7 +297,7 @@ class Splicer:
         at = 0
         buffer = self._buffer
         lower = buffer.lower()
-        rare = b"ping" in lower or b"formaction" in lower
+        rare = b"formaction" in lower or _PING.search(lower) is not None
         boring = _BORING_RARE if rare else _BORING
         while at < len(buffer):
             if self._plain:
@@ -272,10 +308,10 @@ class Splicer:
                 step = self._raw_text(buffer, at)
             elif self._island:
                 step = self._noscript(buffer, at)
-            elif self._handler.every or self._foreign:
+            elif self._handler.every or (self._foreign and not self._foreign_now):
                 step = self._token(buffer, at)
             else:
-                match = boring.match(buffer, at)
+                match = (_FLAT if self._foreign else boring).match(buffer, at)
                 step = match.end() if match else at
                 if step > at:
                     self._emit(buffer[at:step])
@@ -381,7 +417,9 @@ class Splicer:
         if match[1]:
             self._end(name, match[0])
             return match.end()
-        tag = Tag(name, match[0], match.start(3) - at, inert=self._inert or self._templates > 0)
+        inert = self._inert or self._templates > 0
+        closed = match[4].endswith(b"/")
+        tag = Tag(name, match[0], match.start(3) - at, inert=inert, closed=closed)
         foreign = self._enter(tag)
         self._handler.start(tag)
         self._emit(tag.spliced())
@@ -427,7 +465,7 @@ class Splicer:
                 _nest(self._foreign[-1].html, name)
             return False
         space = self._foreign[-1].space if self._foreign_now else name
-        if not tag.raw.endswith(b"/>") and len(self._foreign) < _DEPTH:
+        if not tag.closed and len(self._foreign) < _DEPTH:
             integrates = name in _INTEGRATION[space] or (
                 name == b"annotation-xml"
                 and space == b"math"
