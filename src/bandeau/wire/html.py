@@ -17,6 +17,7 @@ from html.entities import html5
 from typing import NamedTuple, Protocol
 
 MAX_TOKEN = 4 * 1024 * 1024  # bytes of one tag: data: URLs of inlined pictures are of that order
+PIECE = 64 * 1024  # bytes looked at in one go: matching remembers some twenty times as much
 MAX_ISLAND = 256 * 1024  # bytes of one <noscript>
 MAX_HELD = 64 * 1024  # bytes after a </body> that wait to see whether another one follows
 
@@ -238,6 +239,7 @@ class Splicer:
     def __init__(self, handler: Handler, *, inert: bool = False) -> None:
         self._handler = handler
         self._buffer = b""
+        self._enough = 0  # bytes to wait for before the next look
         self._out: list[bytes] = []
         self._held: list[bytes] | None = None  # from the last </body> on
         self._held_size = 0
@@ -252,11 +254,16 @@ class Splicer:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a piece and give what is certain."""
-        waiting, self._buffer = self._buffer, self._buffer + chunk
-        if waiting and b">" not in chunk and not self._raw and len(self._buffer) < MAX_TOKEN:
-            return b""  # the token that is waited for cannot end here
-        self._run()
+        for at in range(0, len(chunk), PIECE):
+            self._feed(chunk[at : at + PIECE])
         return self._taken()
+
+    def _feed(self, chunk: bytes) -> None:
+        """Take a piece; a token that was not complete is read again once there is twice as much."""
+        self._buffer += chunk
+        if len(self._buffer) >= self._enough:
+            self._run()
+            self._enough = 0 if self._raw else min(2 * len(self._buffer), MAX_TOKEN + 1)
 
     def close(self) -> bytes:
         """Give the rest: what is inserted comes before whatever the page leaves unfinished."""
