@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from bandeau.ledger.sqlite import Ledger
 from bandeau.notice import Notice
 from bandeau.policy.digest import digest, fingerprints
 from bandeau.policy.file import load
-from bandeau.policy.model import Feature, Policy
+from bandeau.policy.model import Feature, Policy, Service
 from bandeau.wire.codings import supported
 from bandeau.wire.cookies import value_of
 from bandeau.wire.headers import RawHeaders, every, first, replaced, tokens, without
@@ -243,6 +243,11 @@ class Exchange:
         return Asked(self.request, self.consent, self.origin.own, self.language)
 
     @cached_property
+    def frame(self) -> Service | None:
+        """The service with `open = "frame"` whose page this is."""
+        return self.site.rules.frame_of(self.request.path)
+
+    @cached_property
     def key(self) -> str:
         """The state that a page is rewritten for: two visitors with the same key get the same bytes."""
         consent = self.consent
@@ -336,7 +341,7 @@ class Exchange:
                 f"{request.scheme}://{request.host}",
                 site.policy.site.prefix,
             ),
-            frame=site.rules.frame_of(request.path),
+            frame=self.frame,
             swept=self.swept,
             fragments=lambda nonce, framed: _PageFragments(self, nonce, framed=framed),
         )
@@ -354,7 +359,10 @@ class _PageFragments(Fragments):
         self._back = request.path + (f"?{request.query}" if request.query else "")
 
     def head(self) -> bytes:
-        tag = guard.tag(guard_data(self._exchange.allowance), self._nonce)
+        data = guard_data(self._exchange.allowance)
+        if self._exchange.frame:  # an open chain: its page may reach any host
+            data = replace(data, hosts=("*",))
+        tag = guard.tag(data, self._nonce)
         return tag if self._framed else tag + self._notice.head(self._nonce)
 
     def body(self, lang: str | None) -> bytes:

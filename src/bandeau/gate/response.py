@@ -50,6 +50,12 @@ class Setting:
     swept: tuple[bytes, ...]
     fragments: Callable[[str | None, bool], Fragments]  # (nonce, in a frame) -> what is put in
 
+    def allows(self, host: str, kind: str) -> bool:
+        """Say whether the page may contact a host; in the frame of an open chain, any for its kinds."""
+        return self.allowance.allows(host, kind) or bool(
+            self.frame and any(kind in (*one.kinds, "any") for one in self.frame.hosts)
+        )
+
     @property
     def destination(self) -> bytes:
         """What the browser fetches this for (Fetch Metadata, Sec-Fetch-Dest); b"" when unsaid."""
@@ -116,7 +122,7 @@ class Filtered:
         xml = (first(out, b"content-type") or b"").lower().startswith(b"application/xhtml+xml")
         markup = Markup(
             base=setting.request.url,
-            allows=setting.allowance.allows,
+            allows=setting.allows,
             fragments=setting.fragments(nonce, framed) if whole and not xml else None,
         )
         content_type = first(out, b"content-type") or b""

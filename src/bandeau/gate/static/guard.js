@@ -100,33 +100,160 @@
     replace(window, name, () => ({ get: () => front, set: undefined }));
   }
 
-  // A hint that a script inserts is disarmed as those in the markup were before they came here.
+  // A policy lets connect what it then bars: a frame, a form, a hint. What scripts make of that kind is
+  // disarmed before it stands in the page, as what came in the markup was disarmed on the server.
   const HINT = /(?:^|\s)(?:preconnect|dns-prefetch|prefetch|preload|modulepreload|prerender)(?:\s|$)/i;
-  const reaches = (url) => {
-    const { hostname } = new URL(url, document.baseURI);
-    return !hostname || hostname === location.hostname || (permitted.hosts || []).some((p) =>
-      p === "*" || (p.startsWith("*.") ? hostname.endsWith(p.slice(1)) : p === hostname));
+  const REACHING = {
+    iframe: ["src"], frame: ["src"], portal: ["src"], fencedframe: ["src"], embed: ["src"], object: ["data"],
+    form: ["action"], button: ["formaction"], input: ["formaction"], a: ["ping"], area: ["ping"],
+    link: ["href", "imagesrcset"], base: ["href"],
   };
-  const disarm = (link) => attempt(() => {
-    if (!HINT.test(link.rel)) return;
-    for (const name of ["href", "imagesrcset"]) {
-      const value = link.getAttribute(name);
-      const urls = value && name === "imagesrcset" ? value.split(",").map((one) => one.trim().split(/\s/)[0]) : [value];
-      if (!value || urls.every(reaches)) continue;
-      link.removeAttribute(name);
-      link.setAttribute("data-bd-" + name, value);
-      note("host", attempt(() => new URL(urls[0], document.baseURI).hostname));
+  const TAGS = [...Object.keys(REACHING), "script", "meta"].join();
+  const SUSPECT = /<(?:i?frame|portal|fencedframe|embed|object|form|link|base|meta|script|template)\b|\b(?:ping|formaction)\b/i;
+  const { getAttribute: read, setAttribute: write, removeAttribute: remove } = Element.prototype;
+  const where = (url) => attempt(() => new URL(url, document.baseURI)) || { protocol: "invalid:", hostname: "?" };
+  const reaches = (url) => {
+    const { protocol, hostname } = where(url);
+    return /^(?:javascript|data|blob|about|mailto|tel|sms):$/.test(protocol) || hostname === location.hostname
+      || (permitted.hosts || []).some((p) =>
+        p === "*" || (p.startsWith("*.") ? hostname.endsWith(p.slice(1)) : p === hostname));
+  };
+  const urls = (name, value) => name === "ping" ? value.split(/\s+/).filter(Boolean)
+    : name === "imagesrcset" ? value.split(",").map((one) => one.trim().split(/\s/)[0]) : [value];
+  const bars = (element, name, value) =>
+    (REACHING[element.localName] || []).includes(name)
+    && !(element.localName === "link" && !HINT.test(read.call(element, "rel")))
+    && !urls(name, String(value)).every(reaches);
+  const shelve = (element, name, value) => {
+    write.call(element, "data-bd-" + name, value);
+    note("host", where(urls(name, String(value))[0]).hostname);
+    return true;
+  };
+  const disarm = (element) => {
+    let found = false;
+    for (const name of REACHING[element.localName] || []) {
+      const value = read.call(element, name);
+      if (value === null || !bars(element, name, value)) continue;
+      remove.call(element, name);
+      found = shelve(element, name, value);
     }
-  });
-  new MutationObserver((records) => {
-    for (const { target, addedNodes } of records) {
-      if (target.localName === "link") disarm(target);
-      for (const node of addedNodes) {
-        if (node.localName === "link") disarm(node);
-        else if (node.firstElementChild) for (const link of node.getElementsByTagName("link")) disarm(link);
+    if (element.localName === "script" && /^\s*speculationrules\s*$/i.test(element.type)) {
+      element.type = "text/plain";
+      found = true;
+    }
+    if (element.localName === "meta" && /^\s*refresh\s*$/i.test(element.httpEquiv)) {
+      const to = /^\s*[\d.]*\s*[;,\s]\s*(?:url\s*=\s*)?["']?([^"']*)/i.exec(element.content);
+      if (to && to[1] && !reaches(to[1])) {
+        remove.call(element, "http-equiv");
+        found = true;
       }
     }
-  }).observe(document, { subtree: true, childList: true, attributeFilter: ["rel", "href", "imagesrcset"] });
+    const inner = element.localName === "iframe" && read.call(element, "srcdoc");
+    const safe = inner && cleaned(inner);
+    if (safe && safe !== inner) {
+      write.call(element, "srcdoc", safe);
+      found = true;
+    }
+    return found;
+  };
+  const scan = (node) => {
+    let found = node.nodeType === 1 && disarm(node);
+    if (!node.firstElementChild && node.localName !== "template") return found;
+    for (const one of node.querySelectorAll(TAGS)) found = disarm(one) || found;
+    for (const one of node.querySelectorAll("template")) found = scan(one.content) || found;
+    return found || (node.localName === "template" && scan(node.content));
+  };
+  const cleaned = (html) => {
+    if (!SUSPECT.test(html)) return html;
+    const inner = new DOMParser().parseFromString(html, "text/html");
+    return scan(inner) ? inner.documentElement.outerHTML : html;
+  };
+
+  const scanning = (owner, name, from = 0) => method(owner && owner.prototype, name, function (own, args) {
+    for (const node of args.slice(from)) attempt(() => node && node.nodeType && scan(node));
+    return own.apply(this, args);
+  });
+  for (const name of ["appendChild", "insertBefore", "replaceChild"]) scanning(Node, name);
+  for (const owner of [Element, Document, DocumentFragment]) {
+    for (const name of ["append", "prepend", "replaceChildren"]) scanning(owner, name);
+  }
+  for (const name of ["before", "after", "replaceWith"]) {
+    scanning(Element, name);
+    scanning(CharacterData, name);
+  }
+  scanning(Element, "insertAdjacentElement", 1);
+  scanning(Range, "insertNode");
+
+  // An attribute that is set where the element already stands.
+  const setting = (element, name, value, set) => {
+    const lower = String(name).toLowerCase();
+    if (lower === "srcdoc" && element.localName === "iframe") return set(attempt(() => cleaned(String(value))) ?? "");
+    if (attempt(() => bars(element, lower, value)) ?? true) return void shelve(element, lower, value);
+    if (lower === "rel" && element.localName === "link" && HINT.test(value)) {
+      const href = read.call(element, "href");
+      if (href !== null && !reaches(href)) {
+        remove.call(element, "href");
+        shelve(element, "href", href);
+      }
+    }
+    return set(value);
+  };
+  method(Element.prototype, "setAttribute", function (own, [name, value]) {
+    return setting(this, name, value, (left) => own.call(this, name, left));
+  });
+  method(Element.prototype, "setAttributeNS", function (own, [space, name, value]) {
+    return setting(this, name, value, (left) => own.call(this, space, name, left));
+  });
+  for (const [owner, ...names] of [
+    ["HTMLIFrameElement", "src", "srcdoc"], ["HTMLFrameElement", "src"], ["HTMLEmbedElement", "src"],
+    ["HTMLObjectElement", "data"], ["HTMLFormElement", "action"], ["HTMLButtonElement", "formAction"],
+    ["HTMLInputElement", "formAction"], ["HTMLAnchorElement", "ping"], ["HTMLAreaElement", "ping"],
+    ["HTMLLinkElement", "rel", "href", "imageSrcset"], ["HTMLBaseElement", "href"],
+  ]) for (const name of names) if (window[owner]) replace(window[owner].prototype, name, (own) => ({
+    set(value) { setting(this, name, value, (left) => own.set.call(this, left)); },
+  }));
+
+  // Markup as text: parsed beside the page first, and put in as nodes when something had to go.
+  const aside = document.implementation.createHTMLDocument("");
+  const parsing = (context, value, put, place) => {
+    if (!SUSPECT.test(value)) return put(value);
+    const copy = context && context.nodeType === 1 ? aside.importNode(context, false) : aside.createElement("div");
+    html.set.call(copy, value);
+    return scan(copy) ? place([...copy.childNodes]) : put(value);
+  };
+  const html = Object.getOwnPropertyDescriptor(Element.prototype, "innerHTML");
+  for (const owner of [Element, window.ShadowRoot]) if (owner) replace(owner.prototype, "innerHTML", (own) => ({
+    set(value) {
+      if (this.localName === "template") own.set.call(this, value);  // inert until its content is inserted
+      else parsing(this, value, (left) => own.set.call(this, left), (nodes) => this.replaceChildren(...nodes));
+    },
+  }));
+  replace(Element.prototype, "outerHTML", (own) => ({
+    set(value) {
+      parsing(this.parentNode, value, (left) => own.set.call(this, left), (nodes) => this.replaceWith(...nodes));
+    },
+  }));
+  const PLACES = { beforebegin: "before", afterbegin: "prepend", beforeend: "append", afterend: "after" };
+  method(Element.prototype, "insertAdjacentHTML", function (own, [position, value]) {
+    const place = PLACES[String(position).toLowerCase()];
+    const context = place === "before" || place === "after" ? this.parentNode : this;
+    return parsing(context, value, (left) => own.call(this, position, left), (nodes) => this[place](...nodes));
+  });
+  method(Range.prototype, "createContextualFragment", function (own, args) {
+    const made = own.apply(this, args);
+    scan(made);
+    return made;
+  });
+
+  // And what came another way (document.write, a parser's own): at least it does not stay.
+  new MutationObserver((records) => {
+    for (const { target, type, addedNodes } of records) {
+      if (type === "attributes") disarm(target);
+      else for (const node of addedNodes) if (node.nodeType === 1) scan(node);
+    }
+  }).observe(document, {
+    subtree: true, childList: true, attributeFilter: ["rel", "href", "imagesrcset", "src", "action", "data", "ping"],
+  });
 
   const factory = (owner, name, kind, refuse) => method(owner, name, function (open, args) {
     return passes(kind, args[0]) ? open.apply(this, args) : refuse();
