@@ -11,10 +11,11 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 FLAGS = [
     "--headless",
@@ -31,14 +32,28 @@ PARTIES = ("social", "mesure", "video", "etiquettes", "regie", "enchere-x", "cre
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    executable = shutil.which("chromium")
-    if not executable:
+def playwright() -> Iterator[Playwright]:
+    if not shutil.which("chromium"):
         pytest.skip("there is no chromium here")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
+    with sync_playwright() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def ordinary(playwright: Playwright, tmp_path: Path) -> Iterator[BrowserContext]:
+    """A visitor with an ordinary profile: only such a one makes early connections."""
+    context = playwright.chromium.launch_persistent_context(
+        tmp_path / "profile", executable_path=shutil.which("chromium"), args=FLAGS
+    )
+    yield context
+    context.close()
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Error, Page, expect
 
 import serving
 from bandeau.adapters.asgi import Middleware, Receive, Scope, Send, request_of, send_reply
@@ -167,6 +169,31 @@ def served(folder: Path, pages: dict[str, bytes], *headers: tuple[bytes, bytes])
         site.close()
 
 
+@contextlib.contextmanager
+def connections() -> Iterator[tuple[int, list[str]]]:
+    """Listen, and write down every connection that is opened, whether anything is said on it or not."""
+    opened: list[str] = []
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(0.1)
+    ended = threading.Event()
+
+    def accept() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                connection, address = server.accept()
+                opened.append(str(address))
+                connection.close()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield server.getsockname()[1], opened
+    finally:
+        ended.set()
+        thread.join(5)
+        server.close()
+
+
 @pytest.fixture
 def sites(tmp_path: Path) -> Iterator[Sites]:
     pages = {
@@ -249,20 +276,67 @@ def test_every_way_a_script_connects_is_barred_until_granted(
     assert sites.asked == []
 
 
-def test_hints_that_scripts_insert_are_disarmed(sites: Sites, visitor: Visitor) -> None:
+INSERTS = {
+    "hint": "const l = document.createElement('link'); l.rel = 'preconnect'; l.href = URL_; document.head.append(l)",
+    "hint, href first": "const l = document.createElement('link'); l.href = URL_; document.head.append(l); l.rel = 'preconnect'",
+    "hint, attributes": "const l = document.createElement('link'); document.head.append(l); l.setAttribute('rel', 'preconnect'); l.setAttribute('HREF', URL_)",
+    "frame": "const f = document.createElement('iframe'); f.src = URL_; document.body.append(f)",
+    "frame, set later": "const f = document.createElement('iframe'); document.body.append(f); f.src = URL_",
+    "frame, attribute": "const f = document.createElement('iframe'); document.body.append(f); f.setAttribute('src', URL_)",
+    "frame, attribute of a space": "const f = document.createElement('iframe'); document.body.append(f); f.setAttributeNS(null, 'src', URL_)",
+    "frame, old insertion": "const f = document.createElement('iframe'); f.src = URL_; document.body.insertBefore(f, null)",
+    "frame, deep": "const d = document.createElement('div'); d.innerHTML = `<p><iframe src='${URL_}'></iframe>`; document.body.appendChild(d)",
+    "innerHTML": "document.body.innerHTML += `<iframe src='${URL_}'></iframe><link rel=preconnect href='${URL_}'>`",
+    "outerHTML": "const d = document.createElement('div'); document.body.append(d); d.outerHTML = `<iframe src='${URL_}'></iframe>`",
+    "insertAdjacentHTML": "document.body.insertAdjacentHTML('beforeend', `<iframe src='${URL_}'></iframe>`)",
+    "fragment": "const r = document.createRange(); document.body.append(r.createContextualFragment(`<iframe src='${URL_}'></iframe>`))",
+    "template": "const t = document.createElement('template'); t.innerHTML = `<iframe src='${URL_}'></iframe>`; document.body.append(t.content.cloneNode(true))",
+    "srcdoc": "const f = document.createElement('iframe'); f.srcdoc = `<iframe src='${URL_}'></iframe><link rel=preconnect href='${URL_}'>`; document.body.append(f)",
+    "shadow": "const d = document.createElement('div'); document.body.append(d); d.attachShadow({mode: 'open'}).innerHTML = `<iframe src='${URL_}'></iframe>`",
+    "form": "const f = document.createElement('form'); f.method = 'post'; f.action = URL_; document.body.append(f); f.submit()",
+    "form, markup": "document.body.insertAdjacentHTML('beforeend', `<form action='${URL_}'><button id=go>go</button></form>`); document.getElementById('go').click()",
+    "speculation": "const s = document.createElement('script'); s.type = 'speculationrules'; s.textContent = JSON.stringify({prefetch: [{urls: [URL_]}]}); document.head.append(s)",
+    "refresh": "const m = document.createElement('meta'); m.httpEquiv = 'refresh'; m.content = '0;url=' + URL_; document.head.append(m)",
+    "embed": "const e = document.createElement('embed'); e.src = URL_; document.body.append(e)",
+    "object": "const o = document.createElement('object'); o.data = URL_; document.body.append(o)",
+    "fetch": "fetch(URL_, {mode: 'no-cors'}).catch(() => 0)",
+    "beacon": "navigator.sendBeacon(URL_, 'x')",
+    "link to nowhere": "const a = document.createElement('a'); a.href = '#'; a.ping = URL_; document.body.append(a); a.click()",
+}  # fmt: skip
+
+
+def test_what_scripts_insert_opens_no_connection(sites: Sites, ordinary: BrowserContext) -> None:
+    with connections() as (port, opened):
+        page = ordinary.new_page()
+        for name, code in INSERTS.items():
+            page.goto(f"http://site.localhost:{sites.port}/plain")
+            page.evaluate(
+                f"url => {{ const URL_ = url; {code} }}",
+                f"http://stranger.localhost:{port}/{len(name)}",
+            )
+            page.wait_for_timeout(250)
+            assert opened == [], name
+            assert page.url.startswith("http://site."), name
+        with contextlib.suppress(Error):
+            page.goto(f"http://127.0.0.1:{port}/control")
+        assert opened  # the listener listens
+
+
+def test_markup_that_scripts_insert_is_otherwise_as_they_wrote_it(
+    sites: Sites, visitor: Visitor
+) -> None:
     page = visitor().new_page()
     page.goto(f"http://site.localhost:{sites.port}/plain")
-    insert = """host => { for (const [rel, name] of [['preconnect', 'href'], ['preload', 'imagesrcset'], ['dns-prefetch', 'href']]) {
-        const l = document.createElement('link'); l.rel = rel; l.setAttribute(name, 'http://' + host + '/a 1x'.slice(0, name === 'href' ? 2 : 5));
-        document.head.append(l) }
-        const d = document.createElement('div'); d.innerHTML = `<p><link rel=prefetch href=//${host}/b></p>`; document.body.append(d) }"""
-    page.evaluate(insert, "probe.localhost")
-    page.wait_for_timeout(100)
-    assert (
-        page.locator("link[href*='probe.localhost'], link[imagesrcset*='probe.localhost']").count()
-        == 0
-    )
-    assert page.locator("link[data-bd-href], link[data-bd-imagesrcset]").count() == 4
+    made = """html => { const d = document.createElement('table'); d.innerHTML = html; return d.innerHTML }"""
+    for html in (
+        "<tbody><tr><td>a</td></tr></tbody>",
+        '<tbody><tr><td><form action="/own"></form></td></tr></tbody>',
+    ):
+        assert page.evaluate(made, html) == html
+    barred = '<tbody><tr><td>a<iframe src="//x.example/"></iframe></td></tr></tbody>'
+    assert page.evaluate(made, barred) == barred.replace(" src=", " data-bd-src=")
+    own = "() => { const f = document.createElement('iframe'); f.src = '/plain'; document.body.append(f); return f.getAttribute('src') }"
+    assert page.evaluate(own) == "/plain"
 
 
 STRICT = {
