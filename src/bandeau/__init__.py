@@ -13,7 +13,10 @@ from bandeau.errors import BandeauError, PolicyError
 from bandeau.site import Site
 
 if TYPE_CHECKING:
-    from bandeau.adapters.asgi import ASGIApp, Middleware
+    from bandeau.adapters.asgi import ASGIApp
+    from bandeau.adapters.asgi import Middleware as ASGIMiddleware
+    from bandeau.adapters.wsgi import Middleware as WSGIMiddleware
+    from bandeau.adapters.wsgi import WSGIApp
 
 __all__ = ["Bandeau", "BandeauError", "Consent", "PolicyError", "State"]
 
@@ -21,8 +24,14 @@ __all__ = ["Bandeau", "BandeauError", "Consent", "PolicyError", "State"]
 class Bandeau(Site):
     """A site behind bandeau: make one at start, wrap the application with it."""
 
-    def asgi(self, app: ASGIApp) -> Middleware:
+    def asgi(self, app: ASGIApp) -> ASGIMiddleware:
         """Return the application behind the gate; `scope["bandeau"]` is the request's Consent."""
         from bandeau.adapters.asgi import Middleware  # noqa: PLC0415 (an adapter only on request)
+
+        return Middleware(app, self)
+
+    def wsgi(self, app: WSGIApp) -> WSGIMiddleware:
+        """Return the application behind the gate; `environ["bandeau"]` is the request's Consent."""
+        from bandeau.adapters.wsgi import Middleware  # noqa: PLC0415 (an adapter only on request)
 
         return Middleware(app, self)

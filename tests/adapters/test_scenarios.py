@@ -1,0 +1,290 @@
+"""One suite for every adapter: the same site, seen by the same visitors, must come out the same."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+import types
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import pytest
+
+import serving
+from bandeau import Bandeau
+from bandeau.adapters.asgi import Receive, Scope, Send, read_body, request_of
+from bandeau.adapters.proxy import Proxy
+from bandeau.policy.file import loads
+from bandeau.wire.headers import RawHeaders
+from conftest import SMALL
+from serving import Answered, ask
+
+PAGE = b"<html lang=en><head><title>t</title></head><body><p>x<iframe src=//social.localhost/f></iframe></body></html>"
+HTML = (b"content-type", b"text/html; charset=utf-8")
+FORM = (b"Content-Type: application/x-www-form-urlencoded", b"Sec-Fetch-Site: same-origin")
+ADAPTERS = ["asgi", "wsgi", "proxy", "django", "django-async"]
+
+
+def site(
+    method: str, path: str, headers: RawHeaders, body: bytes
+) -> tuple[int, RawHeaders, list[bytes]]:
+    """Answer as the site of the suite does, whatever it is served by."""
+    if path == "/page":
+        cookies = [
+            (b"set-cookie", b"junk=1; Path=/"),
+            (b"set-cookie", b"session=2; Path=/; HttpOnly"),
+        ]
+        return (
+            200,
+            [HTML, *cookies, (b"etag", b'"v1"'), (b"link", b"<https://x.example>; rel=preconnect")],
+            [PAGE],
+        )
+    if path == "/stream":
+        return 200, [HTML], [PAGE[at : at + 9] for at in range(0, len(PAGE), 9)]
+    if path == "/file":
+        return (
+            200,
+            [(b"content-type", b"application/zip"), (b"etag", b'"f"')],
+            [bytes(range(256)) * 40],
+        )
+    if path == "/seen":
+        seen = {name.decode(): value.decode("latin-1") for name, value in headers}
+        return 200, [(b"content-type", b"application/json")], [json.dumps(seen).encode()]
+    if path == "/echo":
+        return 200, [(b"content-type", b"text/plain")], [method.encode(), b" ", body]
+    if path == "/moved":
+        return 302, [(b"location", b"https://x.example/p.gif")], []
+    if path == "/empty":
+        return 204, [], []
+    return 404, [HTML], [b"<p>missing <iframe src=//social.localhost/f></iframe>"]
+
+
+async def as_asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        return
+    request = request_of(scope)
+    body = await read_body(receive, 1 << 24) or b""
+    status, headers, chunks = site(request.method, request.path, request.headers, body)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    for chunk in chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def as_wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    headers = [
+        (k[5:].lower().replace("_", "-").encode(), v.encode("latin-1"))
+        for k, v in environ.items()
+        if k.startswith("HTTP_")
+    ]
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    status, answered, chunks = site(environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body)
+    start_response(f"{status} X", [(n.decode(), v.decode("latin-1")) for n, v in answered])
+    return iter(chunks)
+
+
+def as_django(request: Any) -> Any:
+    from django.core.handlers.asgi import ASGIRequest
+    from django.http import HttpResponse, StreamingHttpResponse
+
+    headers = [
+        (k[5:].lower().replace("_", "-").encode(), v.encode("latin-1"))
+        for k, v in request.META.items()
+        if k.startswith("HTTP_")
+    ]
+    status, answered, chunks = site(request.method, request.path, headers, request.body)
+    response: Any
+    if request.path == "/stream":
+        pieces: Any = _slowly(chunks) if isinstance(request, ASGIRequest) else chunks
+        response = StreamingHttpResponse(pieces, status=status)
+    else:
+        response = HttpResponse(b"".join(chunks), status=status)
+    for name, value in answered:
+        text = value.decode("latin-1")
+        if name == b"set-cookie":
+            cookie, _, more = text.partition(";")
+            response.set_cookie(*cookie.split("="), path="/", httponly="HttpOnly" in more)
+        else:
+            response[name.decode()] = text
+    return response
+
+
+async def _slowly(chunks: list[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def wsgi_served(application: Any) -> Iterator[int]:
+    server: WSGIServer = make_server("127.0.0.1", 0, application, handler_class=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join(5)
+    server.server_close()
+
+
+def django_ready(folder: Path) -> None:
+    """Configure Django once for this process, as a project's settings would."""
+    import django
+    from django.conf import settings
+    from django.urls import re_path
+
+    policy = folder / "bandeau.toml"
+    policy.write_text(SMALL, "utf-8")
+    if not settings.configured:
+        urls = types.ModuleType("scenario_urls")
+        urls.urlpatterns = [re_path("", as_django)]  # type: ignore[attr-defined]
+        sys.modules["scenario_urls"] = urls
+        settings.configure(
+            ALLOWED_HOSTS=["*"], ROOT_URLCONF="scenario_urls", SECRET_KEY="-" * 50, USE_TZ=True,
+            MIDDLEWARE=["bandeau.django.Middleware", "django.middleware.common.CommonMiddleware"],
+        )  # fmt: skip
+        django.setup()
+    settings.BANDEAU_POLICY = policy
+    settings.BANDEAU_LEDGER = f"sqlite:///{folder / 'bandeau.db'}"
+
+
+@pytest.fixture(scope="module", params=ADAPTERS)
+def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    folder = tmp_path_factory.mktemp(request.param)
+    with contextlib.ExitStack() as stack:
+        if request.param.startswith("django"):
+            from django.core.asgi import get_asgi_application
+            from django.core.wsgi import get_wsgi_application
+
+            import bandeau.django
+
+            django_ready(folder)
+            if request.param == "django":
+                yield stack.enter_context(wsgi_served(get_wsgi_application()))
+            else:
+                yield stack.enter_context(serving.running(get_asgi_application(), lifespan=False))
+            bandeau.django.site().close()
+            return
+        made = Bandeau.from_policy(loads(SMALL), f"sqlite:///{folder / 'bandeau.db'}")
+        assert isinstance(made, Bandeau)
+        stack.callback(made.close)
+        if request.param == "asgi":
+            yield stack.enter_context(serving.running(made.asgi(as_asgi), lifespan=False))
+        elif request.param == "wsgi":
+            yield stack.enter_context(wsgi_served(made.wsgi(as_wsgi)))
+        else:
+            behind = stack.enter_context(serving.running(as_asgi, lifespan=False))
+            yield stack.enter_context(serving.running(Proxy(made, f"http://127.0.0.1:{behind}")))
+
+
+def choice(port: int, body: bytes, *lines: bytes) -> Answered:
+    return ask(port, "/_b/choice", *FORM, *lines, method="POST", body=body)
+
+
+def cookie_of(answered: Answered) -> bytes:
+    (line,) = (value for value in answered.every(b"set-cookie") if value.startswith(b"bandeau="))
+    return b"Cookie: " + line.partition(b";")[0]
+
+
+def test_a_first_visit(port: int) -> None:
+    answered = ask(port, "/page")
+    assert answered.status == 200
+    assert b"data-bd-src=//social.localhost/f" in answered.body
+    assert answered.body.count(b'<section id="bandeau"') == 1
+    assert answered.body.count(b'<section id="bandeau-state"') == 1
+    assert [line.partition(b"=")[0] for line in answered.every(b"set-cookie")] == [b"session"]
+    assert not answered.every(b"link")
+    assert b", ".join(answered.every(b"content-security-policy")).count(b"worker-src") == 1
+    assert answered.every(b"cache-control") == [b"private, no-cache"]
+    assert answered.every(b"etag")[0].startswith(b'W/"v1-bd')
+    assert not any(
+        int(length) != len(answered.body) for length in answered.every(b"content-length")
+    )
+
+
+def test_streams(port: int) -> None:
+    body = ask(port, "/stream").body
+    assert b"data-bd-src=//social.localhost/f" in body
+    assert body.endswith(b"</html>")
+
+
+def test_files_pass_as_they_are(port: int) -> None:
+    answered = ask(port, "/file", b"Accept: */*", b"Sec-Fetch-Dest: empty")
+    assert answered.body == bytes(range(256)) * 40
+    assert answered.every(b"etag") == [b'"f"']
+
+
+def test_what_the_site_sees(port: int) -> None:
+    answered = ask(
+        port, "/seen", b"Cookie: session=1; junk=2; sq_a=3", b"BD-Purposes: ads", b"X-Geo-Country: FR",
+        b'If-None-Match: "v1"', b"Accept: text/html", b"Sec-Fetch-Dest: document",
+    )  # fmt: skip
+    seen = json.loads(answered.body)
+    assert seen["cookie"] == "session=1"
+    assert seen["bd-purposes"] == ""
+    assert "x-geo-country" not in seen
+    assert "if-none-match" not in seen
+    swept = answered.every(b"set-cookie")
+    assert {line.partition(b"=")[0] for line in swept} == {b"junk", b"sq_a"}
+    assert len(swept) >= 6
+    assert all(b"Max-Age=0" in line for line in swept)
+
+
+def test_a_life(port: int) -> None:
+    granted = cookie_of(choice(port, b"choice=add&purpose=social&back=/page"))
+    page = ask(port, "/page", granted)
+    assert b"<iframe src=//social.localhost/f>" in page.body
+    assert b'data-state="partial"' in page.body
+    assert json.loads(ask(port, "/seen", granted).body)["bd-purposes"] == "social"
+    assert ask(port, "/comments/1").status == 403
+    assert ask(port, "/comments/1", granted).status == 404
+    withdrawn = choice(port, b"choice=none", granted)
+    assert withdrawn.every(b"clear-site-data") == [b'"storage"']
+    assert b"data-bd-src" in ask(port, "/page", cookie_of(withdrawn)).body
+
+
+def test_forgeries(port: int) -> None:
+    assert ask(port, "/_b/choice", method="POST", body=b"choice=all").status == 403
+    assert ask(port, "/_b/choice?choice=all").status == 405
+    assert choice(port, b"x" * 70_000).status == 413
+    assert choice(port, b"choice=perhaps").status == 400
+
+
+def test_bodies_errors_and_empty_answers(port: int) -> None:
+    body = b"a=1&b=%C3%A9" * 3000
+    assert (
+        ask(port, "/echo", b"Content-Type: text/plain", method="POST", body=body).body
+        == b"POST " + body
+    )
+    missing = ask(port, "/nowhere")
+    assert missing.status == 404
+    assert b"data-bd-src" in missing.body
+    assert missing.every(b"content-security-policy")
+    assert ask(port, "/empty").status == 204
+    assert ask(port, "/moved", b"Sec-Fetch-Dest: image", b"Accept: */*").status == 204
+    assert ask(port, "/moved").status == 302
+
+
+def test_our_own_pages(port: int) -> None:
+    assert b'<html lang="en"' in ask(port, "/_b/settings?lang=en").body
+    assert ask(port, "/_b/health").body == b"ok\n"
+    assert ask(port, "/_b/none").status == 404
+    assert ask(port, "/_b/trackers", b"Accept: application/json").every(b"content-type") == [
+        b"application/json"
+    ]
+
+
+def test_paths_in_other_spellings_stay_closed(port: int) -> None:
+    for path in ("/Comments/1", "//comments/1", "/a/../comments/1", "/%63omments/1"):
+        assert ask(port, path).status == 403, path
+
+
+def test_the_seen_cookie_header_is_never_empty(port: int) -> None:
+    assert "cookie" not in json.loads(ask(port, "/seen", b"Cookie: junk=1").body)
