@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 from bandeau.decision.model import Event, State
 from bandeau.errors import LedgerBusyError, LedgerError
+from bandeau.policy.file import loads
 from bandeau.site import Reply, Site
 from bandeau.wire.headers import RawHeaders, every, first
-from conftest import POSTED, chosen, request
+from conftest import POSTED, SMALL, chosen, request
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 ALL = b"choice=all&back=%2Fa&lang=fr"
@@ -200,6 +202,27 @@ def test_a_withdrawal_clears_storage(site: Site) -> None:
     assert first(reply.headers, b"clear-site-data") == b'"storage"'
     assert site.ledger.decisions()[-1].event is Event.WITHDRAW
     assert first(post(site, b"choice=none", POSTED).headers, b"clear-site-data") is None
+
+
+def test_a_withdrawal_removes_what_it_closes_with_its_answer(tmp_path: Path) -> None:
+    text = SMALL + (
+        '[[tracker]]\nname = "deep"\nkind = "cookie"\nservice = "square"\npath = "/forum"\ndomain = "own.localhost"\n'
+    )
+    site = Site.from_policy(loads(text), f"sqlite:///{tmp_path / 'b.db'}")
+    told: list[tuple[frozenset[str], tuple[str, ...]]] = []
+    site.on_withdraw = lambda purposes, swept: told.append((purposes, swept))
+    (cookie,) = chosen(site, ALL)
+    assert told == []
+    sent = [*POSTED, (b"cookie", cookie[1] + b"; sq_a=1; session=2; junk=3")]
+    lines = every(post(site, b"choice=save&purpose=ads", sent).headers, b"set-cookie")
+    removed = {line.partition(b"=")[0] for line in lines if b"Max-Age=0" in line}
+    assert removed == {b"sq_a", b"junk", b"deep"}
+    assert b"sq_a=; Max-Age=0; Path=/; Domain=own.localhost" in lines
+    assert b"deep=; Max-Age=0; Path=/forum; Domain=own.localhost" in lines
+    assert told == [(frozenset({"social"}), ("sq_a", "junk", "deep"))]
+    site.on_withdraw = lambda *_: 1 // 0  # type: ignore[assignment,return-value]
+    assert post(site, b"choice=none", [*POSTED, *chosen(site, ALL)]).status == 303
+    site.close()
 
 
 def test_the_cookie_is_kept_by_the_site_alone(site: Site) -> None:

@@ -15,10 +15,13 @@ from urllib.parse import parse_qsl, quote
 from bandeau.decision.cookie import Choice, encode
 from bandeau.decision.model import Consent, Decision, Event, Published
 from bandeau.decision.moves import event_of, move
+from bandeau.gate import cookies
 from bandeau.gate.verdict import STORAGE, Rules
 from bandeau.notice import Notice
 from bandeau.notice.form import Posted, local, read
+from bandeau.wire.cookies import Removal
 from bandeau.wire.headers import RawHeaders, first
+from bandeau.wire.hosts import authority
 from bandeau.wire.messages import Reply, Request
 
 MAX_FORM = 64 * 1024  # bytes; a choice with 1,000 purposes needs less
@@ -58,10 +61,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A choice that is to be stored before it is answered: the decision, then the reply."""
+    """A choice that is to be stored before it is answered: the decision, then the reply.
+
+    `withdrawn` are the purposes that it took away, `swept` the cookies that the reply removes.
+    """
 
     decision: Decision
     reply: Reply
+    withdrawn: frozenset[str] = frozenset()
+    swept: tuple[str, ...] = ()
 
 
 def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
@@ -106,7 +114,17 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     choice = Choice(desk.current.digest, granted, decided, desk.now())
     after = Consent(state, granted, purposes - decided, consent.signal)
     decision = _record(desk, asked, event, choice, posted.language or asked.language)
-    return Change(decision, _changed(desk, asked, posted, choice, after))
+    removals = _removals(desk, asked, after)
+    return Change(
+        decision,
+        _changed(desk, asked, posted, choice, after, removals),
+        consent.granted - granted,
+        tuple(
+            dict.fromkeys(
+                line.partition(b"=")[0].decode("utf-8", "replace") for _, line in removals
+            )
+        ),
+    )
 
 
 def same_origin(request: Request) -> bool:
@@ -148,9 +166,11 @@ def cookie_name(desk: Desk, scheme: str) -> bytes:
     )
 
 
-def _changed(desk: Desk, asked: Asked, posted: Posted, choice: Choice, after: Consent) -> Reply:
+def _changed(
+    desk: Desk, asked: Asked, posted: Posted, choice: Choice, after: Consent, removals: RawHeaders
+) -> Reply:
     value = encode(choice, desk.current.order, desk.key).encode("ascii")
-    headers: RawHeaders = [(b"set-cookie", _cookie(desk, asked.request, value))]
+    headers: RawHeaders = [(b"set-cookie", _cookie(desk, asked.request, value)), *removals]
     taken = asked.consent.granted - after.granted
     if taken and not _exempt_storage(desk):
         headers.append((b"clear-site-data", b'"storage"'))
@@ -162,6 +182,27 @@ def _changed(desk: Desk, asked: Asked, posted: Posted, choice: Choice, after: Co
         "held_back": [item for item in posted.held if _allowed(desk, item, after)],
     }
     return Reply(200, [*_json_headers(), *headers], json.dumps(document).encode())
+
+
+def _removals(desk: Desk, asked: Asked, after: Consent) -> RawHeaders:
+    """Return what removes the cookies that the new choice does not permit.
+
+    Those that came along are known by name; those that are declared for another path did not come.
+    """
+    request = asked.request
+    allowance = desk.rules.allowance(after.granted)
+    secure = request.scheme == "https"
+    held = cookies.request(request.headers, allowance).held
+    read = authority(request.host)
+    lines = cookies.sweep(held, read[0] if read else "", "/", secure=secure)
+    before = desk.rules.allowance(asked.consent.granted)
+    for tracker in desk.rules.policy.trackers:
+        name, path = tracker.name, tracker.path or "/"
+        closed = before.permits("cookie", name) and not allowance.permits("cookie", name)
+        if closed and tracker.kind == "cookie" and tracker.party == "first" and path != "/":
+            removal = Removal(name.encode(), path.encode(), tracker.domain, tracker.partitioned)
+            lines.append((b"set-cookie", removal.line(secure=secure)))
+    return lines
 
 
 def _allowed(desk: Desk, item: str, consent: Consent) -> bool:

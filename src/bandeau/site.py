@@ -20,7 +20,7 @@ from bandeau.decision import cookie
 from bandeau.decision.consent import consent_of
 from bandeau.decision.model import Consent, Published
 from bandeau.decision.signals import opted_out
-from bandeau.endpoints import Asked, Desk
+from bandeau.endpoints import Asked, Change, Desk
 from bandeau.errors import LedgerError
 from bandeau.gate import cookies, csp, guard
 from bandeau.gate import headers as heads
@@ -61,8 +61,15 @@ class _Origin:
     host: str
 
 
+OnWithdraw = Callable[[frozenset[str], tuple[str, ...]], None]
+
+
 class Site:
-    """A policy at work. One per process; `close` when done."""
+    """A policy at work. One per process; `close` when done.
+
+    `on_withdraw(purposes, swept)` may be set: it is called once a withdrawal is stored, with the
+    purposes taken away and the names of the cookies that the answer removes; no visitor is named.
+    """
 
     max_form = endpoints.MAX_FORM
 
@@ -75,6 +82,7 @@ class Site:
         observer: Observer | None = None,
         now: Callable[[], int] = lambda: int(time.time() // 60),
     ) -> None:
+        self.on_withdraw: OnWithdraw | None = None
         self.policy = policy
         self.ledger = ledger
         self.observer = observer
@@ -151,6 +159,7 @@ class Site:
             await asyncio.wait_for(asyncio.wrap_future(self.ledger.submit(found.decision)), 10.0)
         except (LedgerError, TimeoutError) as error:
             return self._not_stored(exchange, error)
+        self._tell(found)
         return found.reply
 
     def answer_sync(self, exchange: Exchange, body: bytes) -> Reply:
@@ -162,6 +171,7 @@ class Site:
             self.ledger.append(found.decision)
         except LedgerError as error:
             return self._not_stored(exchange, error)
+        self._tell(found)
         return found.reply
 
     def consent(self, request: Request) -> Consent:
@@ -202,6 +212,13 @@ class Site:
         if now - self._said.get(origin, -60.0) >= 60.0 and len(self._said) < 100:  # noqa: PLR2004
             self._said[origin] = now
             _log.warning("%r is not in [site] origins: served undecided; add it there", origin)
+
+    def _tell(self, change: Change) -> None:
+        if self.on_withdraw and change.withdrawn:
+            try:
+                self.on_withdraw(change.withdrawn, change.swept)
+            except Exception:  # noqa: BLE001 (the owner's own code, and no reason to deny a withdrawal)
+                _log.exception("on_withdraw failed; the withdrawal itself is stored and holds")
 
     def _not_stored(self, exchange: Exchange, error: Exception) -> Reply:
         _log.error("a choice was not stored, so nothing was granted: %s", error)
