@@ -220,7 +220,7 @@ def test_a_withdrawal_removes_what_it_closes_with_its_answer(tmp_path: Path) -> 
     assert b"sq_a=; Max-Age=0; Path=/; Domain=own.localhost" in lines
     assert b"deep=; Max-Age=0; Path=/forum; Domain=own.localhost" in lines
     assert told == [(frozenset({"social"}), ("sq_a", "junk", "deep"))]
-    site.on_withdraw = lambda *_: 1 // 0  # type: ignore[assignment,return-value]
+    site.on_withdraw = lambda *_: 1 // 0  # type: ignore[assignment]
     assert post(site, b"choice=none", [*POSTED, *chosen(site, ALL)]).status == 303
     site.close()
 
