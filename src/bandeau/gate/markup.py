@@ -85,10 +85,11 @@ class Markup:
         allows: Allows,
         fragments: Fragments | None,
         report: Report | None = None,
+        xml: bool = False,
     ) -> None:
         self._report = report
         handler = _Reporter(base, allows, report) if report else _Gate(base, allows, fragments)
-        self._splicer = Splicer(handler)
+        self._splicer = Splicer(handler, xml=xml)
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a piece of the page and give what is certain."""

@@ -124,6 +124,7 @@ class Filtered:
             base=setting.request.url,
             allows=setting.allows,
             fragments=setting.fragments(nonce, framed) if whole and not xml else None,
+            xml=xml,
         )
         content_type = first(out, b"content-type") or b""
         self._charset = _Charset(content_type)

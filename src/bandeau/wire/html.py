@@ -236,7 +236,8 @@ class Handler(Protocol):
 class Splicer:
     """Takes a page in pieces and gives it back with what the handler inserts."""
 
-    def __init__(self, handler: Handler, *, inert: bool = False) -> None:
+    def __init__(self, handler: Handler, *, inert: bool = False, xml: bool = False) -> None:
+        self._xml = xml  # read as XML: no element is raw text, CDATA is everywhere
         self._handler = handler
         self._buffer = b""
         self._enough = 0  # bytes to wait for before the next look
@@ -427,7 +428,7 @@ class Splicer:
         inert = self._inert or self._templates > 0
         closed = match[4].endswith(b"/")
         tag = Tag(name, match[0], match.start(3) - at, inert=inert, closed=closed)
-        foreign = self._enter(tag)
+        foreign = self._xml or self._enter(tag)
         self._handler.start(tag)
         self._emit(tag.spliced())
         if foreign:
@@ -446,10 +447,10 @@ class Splicer:
         if name == b"template":
             self._templates = max(0, self._templates - 1)
         elif not self._templates:
+            self._emit(self._handler.end(name))
             if name == b"body" and not self._inert:
                 self._release()
                 self._held = []
-            self._emit(self._handler.end(name))
         self._emit(raw)
 
     @property
@@ -460,7 +461,7 @@ class Splicer:
     @property
     def _among_foreign(self) -> bool:
         """Whether the current node is of SVG or MathML, so that CDATA exists (13.2.5.42)."""
-        return bool(self._foreign) and not self._foreign[-1].html
+        return self._xml or (bool(self._foreign) and not self._foreign[-1].html)
 
     def _enter(self, tag: Tag) -> bool:
         """Follow the way into and out of foreign content; say whether this tag is foreign."""
