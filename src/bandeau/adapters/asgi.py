@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from bandeau.site import Exchange, Request, Site
-from bandeau.wire.headers import RawHeaders, first
+from bandeau.wire.headers import RawHeaders, every
 from bandeau.wire.messages import Reply
 
 Message = MutableMapping[str, Any]
@@ -124,7 +124,8 @@ class Responder:
 def request_of(scope: Scope) -> Request:
     """Make a Request of an ASGI scope."""
     headers = raw(scope["headers"])
-    host = (first(headers, b"host") or b"").decode("latin-1")
+    hosts = every(headers, b"host")  # more than one is none (RFC 9112 3.2)
+    host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
     path = scope.get("raw_path") or scope["path"].encode("utf-8")
     scheme = str(scope.get("scheme", "http"))
     return Request(

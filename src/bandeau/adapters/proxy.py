@@ -210,7 +210,7 @@ class Proxy:
             request.method,
             URL(self._upstream + request.path + query, encoded=True),
             headers=self._upstream_headers(scope, exchange),
-            data=_body(receive) if sends else None,
+            data=_body(receive, self._limits.idle_seconds) if sends else None,
             allow_redirects=False,
             expect100=False,
         )
@@ -273,9 +273,9 @@ def end_to_end(headers: Any) -> RawHeaders:
     return without(found, *_HOP_BY_HOP, *tokens(found, b"connection"))
 
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
+async def _body(receive: Receive, patience: float) -> AsyncIterator[bytes]:
     while True:
-        message = await receive()
+        message = await asyncio.wait_for(receive(), patience)
         if message["type"] != "http.request":
             raise ConnectionResetError("the visitor went away")
         if message.get("body"):

@@ -9,8 +9,60 @@ import socket
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 GRACE_SECONDS = 10  # for running responses after SIGTERM
+HEAD_BYTES = 64 * 1024  # of one request: beyond it 431, and the connection ends
+HEAD_SECONDS = 20.0  # from a connection's first moment, or a request's first byte, to a whole head
+
+
+class _Guarded(HttpToolsProtocol):
+    """Uvicorn's protocol with limits on heads, of which it has none: neither in bytes nor in time."""
+
+    _late: asyncio.TimerHandle | None = None
+    _bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._known()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._late:
+            self._bytes += len(data)
+            if self._bytes > HEAD_BYTES and b"\r\n\r\n" not in data[:HEAD_BYTES]:
+                self._refuse(b"431 Request Header Fields Too Large")
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if not self._late:
+            self._wait()
+
+    def on_headers_complete(self) -> None:
+        self._known()
+        super().on_headers_complete()
+
+    def _wait(self) -> None:
+        self._bytes = 0
+        self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, b"408 Request Timeout")
+
+    def _known(self) -> None:
+        if self._late:
+            self._late.cancel()
+            self._late = None
+
+    def _refuse(self, status: bytes) -> None:
+        self._known()
+        if not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+            )
+            self.transport.close()
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -37,11 +89,10 @@ def configured(application: Any, *, lifespan: bool = True) -> uvicorn.Server:
             date_header=True,
             proxy_headers=False,
             lifespan="on" if lifespan else "off",
-            http="httptools",
+            http=_Guarded,
             ws="websockets-sansio",
             ws_max_size=64 * 1024 * 1024,
             timeout_graceful_shutdown=GRACE_SECONDS,
-            h11_max_incomplete_event_size=64 * 1024,
         )
     )
 

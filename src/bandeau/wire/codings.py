@@ -13,6 +13,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+SLICE = 1024  # coded bytes decoded in one go, so that the limit is seen in time
+EXPANSION = 64 * 1024 * 1024  # decoded bytes that one piece of a body may become
+
 
 class CodingError(Exception):
     """The body is not what its Content-Encoding says."""
@@ -37,13 +40,32 @@ def supported() -> tuple[str, ...]:
 
 
 def decoder(coding: str) -> Coder:
-    """Return a decoder for one of the supported codings."""
-    return _DECODERS[coding]()
+    """Return a decoder for one of the supported codings; a bomb is a CodingError."""
+    return _Bounded(_DECODERS[coding]())
 
 
 def encoder(coding: str) -> Coder:
     """Return an encoder at the level that suits pages made on the fly: gzip 1, brotli 4, zstd 3."""
     return _ENCODERS[coding]()
+
+
+class _Bounded:
+    """Feeds a decoder in small slices and stops where they become too much."""
+
+    def __init__(self, inner: Coder) -> None:
+        self._inner = inner
+
+    def feed(self, chunk: bytes) -> bytes:
+        out, size = [], 0
+        for at in range(0, len(chunk), SLICE):
+            out.append(self._inner.feed(chunk[at : at + SLICE]))
+            size += len(out[-1])
+            if size > EXPANSION:
+                raise CodingError(f"a piece of the body decodes to more than {EXPANSION} bytes")
+        return b"".join(out)
+
+    def close(self) -> bytes:
+        return self._inner.close()
 
 
 class _Inflate:
@@ -103,8 +125,15 @@ class _Brotli:
         self._stream = self._brotli.Decompressor()
 
     def feed(self, chunk: bytes) -> bytes:
+        if not chunk:
+            return b""
         try:
-            return bytes(self._stream.process(chunk)) if chunk else b""
+            out = [self._stream.process(chunk, output_buffer_limit=EXPANSION)]
+            while not self._stream.can_accept_more_data():
+                if sum(map(len, out)) > EXPANSION:
+                    raise CodingError(f"a piece of the body decodes to more than {EXPANSION} bytes")
+                out.append(self._stream.process(b"", output_buffer_limit=EXPANSION))
+            return b"".join(out)
         except self._brotli.error as error:
             raise CodingError(str(error)) from error
 
