@@ -7,6 +7,7 @@ Only `POST choice` changes anything, and only when it comes from a page of the s
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from bandeau.decision.cookie import Choice, encode
 from bandeau.decision.model import Consent, Decision, Event, Published
 from bandeau.decision.moves import event_of, move
 from bandeau.gate import cookies
+from bandeau.gate.connections import seal
 from bandeau.gate.verdict import STORAGE, Rules
 from bandeau.notice import Notice
 from bandeau.notice.form import Posted, local, read
@@ -291,6 +293,18 @@ def _state(desk: Desk, consent: Consent) -> dict[str, object]:
     return {"state": str(consent.state), "granted": granted}
 
 
+def _out(desk: Desk, asked: Asked) -> Reply:
+    """Lead to an outbound link that a page of ours was given; unsigned it would be an open redirect."""
+    query = _query(asked)
+    url, found = query.get("u", ""), query.get("s", "")
+    sound = url.startswith(("https://", "http://")) and url.isprintable()
+    signed = hmac.compare_digest(seal(url, desk.key).encode(), found.encode("utf-8", "replace"))
+    if not (sound and signed):
+        return problem(desk, asked, 404, "missing")
+    location = quote(url, safe="%/:?#[]@!$&'()*+,;=~").encode("ascii")
+    return Reply(302, [(b"location", location), (b"cache-control", b"no-store")])
+
+
 def _health(_desk: Desk, _asked: Asked) -> Reply:
     return Reply(200, [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")], b"ok\n")
 
@@ -320,6 +334,7 @@ _PAGES: dict[str, Callable[[Desk, Asked], Reply]] = {
     "trackers": _trackers,
     "state": _state_page,
     "health": _health,
+    "out": _out,
 }
 
 

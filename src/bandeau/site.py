@@ -22,7 +22,7 @@ from bandeau.decision.model import Consent, Published
 from bandeau.decision.signals import opted_out
 from bandeau.endpoints import Asked, Change, Desk
 from bandeau.errors import LedgerError
-from bandeau.gate import cookies, csp, guard
+from bandeau.gate import connections, cookies, csp, guard
 from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Frame
 from bandeau.gate.observe import Observed, Observer
@@ -200,6 +200,10 @@ class Site:
             self._say_unknown(f"{request.scheme}://{request.host}")
         return _Origin(own, read[0])
 
+    def outbound(self, url: str) -> str:
+        """Return the signed address of ours that leads to an outbound link's target."""
+        return connections.outbound(url, self.policy.site.prefix, self.desk.key)
+
     def policy_for(self, allowance: Allowance, host: str, scheme: str) -> str:
         """Return the second CSP for an allowance."""
         if not allowance.granted:
@@ -343,6 +347,13 @@ class Exchange:
                 observer.saw("cookie read", name.decode("latin-1"), self.request.path)
         return without(self.request.headers, b"available-dictionary")
 
+    def _connections(self) -> str | None:
+        declared = self.site.policy.site
+        if declared.network != "strict":
+            return None
+        plain = self.request.scheme == "http"
+        return connections.allowlist(self.allowance, declared.link_hosts, plain=plain)
+
     def _setting(self) -> Setting:
         site, request = self.site, self.request
         return Setting(
@@ -359,6 +370,8 @@ class Exchange:
                 site.policy.site.prefix,
             ),
             frame=self.frame,
+            connections=self._connections(),
+            outbound=site.outbound if site.policy.site.network == "strict" else None,
             swept=self.swept,
             fragments=lambda nonce, framed: _PageFragments(self, nonce, framed=framed),
         )

@@ -113,8 +113,9 @@ CONNECTS = {
 class Sites:
     """One port, two hosts: the gated site, and the third party that writes down what it gets."""
 
-    def __init__(self, port: int, gated: Any) -> None:
+    def __init__(self, port: int, gated: Any, pages: dict[str, bytes]) -> None:
         self.port = port
+        self.pages = pages
         self.gated = gated
         self.asked: list[str] = []
 
@@ -147,7 +148,9 @@ class Sites:
 
 
 @contextlib.contextmanager
-def served(folder: Path, pages: dict[str, bytes], *headers: tuple[bytes, bytes]) -> Iterator[Sites]:
+def served(
+    folder: Path, pages: dict[str, bytes], *headers: tuple[bytes, bytes], network: str = "default"
+) -> Iterator[Sites]:
     """Serve pages of a site behind the gate, and its third party, on one port."""
     bound: list[Sites] = []
 
@@ -163,8 +166,11 @@ def served(folder: Path, pages: dict[str, bytes], *headers: tuple[bytes, bytes])
         await bound[0](scope, receive, send)
 
     with serving.running(street, lifespan=False) as port:
-        site = Site.from_policy(loads(POLICY.format(port=port)), f"sqlite:///{folder / 'b.db'}")
-        bound.append(Sites(port, Middleware(own, site)))
+        text = POLICY.format(port=port).replace(
+            "[[purpose]]", f'network = "{network}"\n[[purpose]]', 1
+        )
+        site = Site.from_policy(loads(text), f"sqlite:///{folder / 'b.db'}")
+        bound.append(Sites(port, Middleware(own, site), pages))
         yield bound[0]
         site.close()
 
@@ -429,3 +435,48 @@ def test_what_a_fresh_realm_writes_is_swept_within_two_responses(
         page.goto(f"http://site.localhost:{sites.port}/plain")
     assert "smuggled" not in names(page.context, "site.localhost")
     assert page.evaluate("Object.keys(localStorage).length") == 0
+
+
+REALM = """url => { const f = document.createElement('iframe'); document.body.append(f);
+    const d = f.contentDocument, l = d.createElement('link'), g = d.createElement('iframe');
+    l.rel = 'preconnect'; l.href = url; d.head.append(l); g.src = url; d.body.append(g);
+    const o = d.createElement('form'); o.action = url; o.method = 'post'; o.target = g.name = 'g'; d.body.append(o); o.submit();
+    f.contentWindow.fetch(url, {mode: 'no-cors'}).catch(() => 0) }"""
+
+
+@pytest.mark.parametrize("network", ["default", "strict"])
+def test_a_fresh_realm_connects_only_where_no_list_forbids_it(
+    tmp_path: Path, ordinary: BrowserContext, network: str
+) -> None:
+    pages = {"/plain": b"<!doctype html><html lang=en><title>t</title><p>plain"}
+    with served(tmp_path, pages, network=network) as sites, connections() as (port, opened):
+        page = ordinary.new_page()
+        page.goto(f"http://site.localhost:{sites.port}/plain")
+        page.evaluate(REALM, f"http://stranger.localhost:{port}/")
+        page.wait_for_timeout(800)
+        assert bool(opened) is (
+            network == "default"
+        )  # the guard's known hole, and the wall behind it
+
+
+def test_in_strict_mode_the_visitor_still_goes_where_a_link_leads(
+    tmp_path: Path, ordinary: BrowserContext
+) -> None:
+    with served(tmp_path, {}, network="strict") as sites:
+        link = f"http://probe.localhost:{sites.port}/frame"
+        links = f"<a id=go href='{link}'>go</a><a id=new target=_blank href='{link}'>new</a><a id=own href=/own>own</a>"
+        sites.pages["/"] = f"<!doctype html><html lang=en><title>t</title>{links}".encode()
+        page = ordinary.new_page()
+        for name in ("go", "own"):
+            page.goto(f"http://site.localhost:{sites.port}/")
+            page.locator(f"#{name}").click()
+            page.wait_for_url("**/frame" if name == "go" else "**/own")
+        page.goto(f"http://site.localhost:{sites.port}/")
+        with ordinary.expect_page() as opened:
+            page.locator("#new").click()
+        opened.value.wait_for_url(link)
+        choose(page, sites, "all")
+        page.goto(f"http://site.localhost:{sites.port}/plain")
+        image = """url => new Promise(done => { const i = new Image(); i.onload = () => done(true);
+            i.onerror = () => done(false); i.src = url })"""
+        assert page.evaluate(image, f"http://probe.localhost:{sites.port}/pixel.gif") is True

@@ -43,6 +43,8 @@ _HEAD = frozenset(
 )
 _META_WITHIN = 1024  # bytes in which a <meta charset> counts (HTML Standard, "prescan")
 _REFRESH = re.compile(r"\s*[\d.]*\s*[;,\s]\s*(?:url\s*=\s*)?[\"']?([^\"']*)", re.IGNORECASE)
+_BEFORE_HOST = re.compile(r"^[\x00-\x20]*(?:[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]*")
+_LINE_ENDS = re.compile(r"[\t\n\r]")
 _TINY = re.compile(r"\s*[01](?:px)?\s*")
 _HIDING = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 
@@ -86,10 +88,12 @@ class Markup:
         fragments: Fragments | None,
         report: Report | None = None,
         xml: bool = False,
+        outbound: Callable[[str], str] | None = None,
     ) -> None:
         self._report = report
-        handler = _Reporter(base, allows, report) if report else _Gate(base, allows, fragments)
-        self._splicer = Splicer(handler, xml=xml)
+        gate = _Gate(base, allows, fragments, outbound=outbound)
+        handler = _Reporter(base, allows, report) if report else gate
+        self._splicer = Splicer(handler, xml=xml, links=outbound is not None)
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a piece of the page and give what is certain."""
@@ -116,6 +120,16 @@ class _Links:
         found = target(url, self.base)
         return found.scheme == "invalid" or bool(found.host and not self._allows(found.host, kind))
 
+    def leaves(self, url: str) -> bool:
+        """Say whether a link leads to a page of another host (not to a mail, a script, a fragment)."""
+        found = target(url, self.base)
+        return found.scheme in ("http", "https") and not self._allows(found.host, "any")
+
+    def whole(self, url: str) -> str:
+        """Return an address with its scheme, as a redirect needs it."""
+        rest = _BEFORE_HOST.sub("", _LINE_ENDS.sub("", url))
+        return f"{target(url, self.base).scheme}://{rest}"
+
     def host(self, url: str) -> str:
         return target(url, self.base).host
 
@@ -132,9 +146,15 @@ class _Gate:
     """Neutralises, and puts the fragments where they belong."""
 
     def __init__(
-        self, base: str, allows: Allows, fragments: Fragments | None, links: _Links | None = None
+        self,
+        base: str,
+        allows: Allows,
+        fragments: Fragments | None,
+        links: _Links | None = None,
+        outbound: Callable[[str], str] | None = None,
     ) -> None:
         self._allows = allows
+        self._outbound = outbound
         self._links = links or _Links(base, allows)
         self._fragments = fragments
         self._lang: str | None = None
@@ -148,7 +168,10 @@ class _Gate:
         return self._stage != "body"
 
     def island(self) -> Handler:
-        return _Gate(self._links.page, self._allows, None, self._links)
+        return self._inner()
+
+    def _inner(self) -> _Gate:
+        return _Gate(self._links.page, self._allows, None, self._links, self._outbound)
 
     def start(self, tag: Tag) -> None:
         self._place(tag)
@@ -278,7 +301,7 @@ class _Gate:
     def _srcdoc(self, tag: Tag, attribute: Attribute) -> None:
         """A srcdoc is a page of its own, one level of references deeper."""
         before = attribute.text
-        inner = Splicer(_Gate(self._links.page, self._allows, None, self._links))
+        inner = Splicer(self._inner(), links=self._outbound is not None)
         after = inner.feed(before.encode("utf-8", "replace")) + inner.close()
         if after.decode("utf-8") != before:
             tag.replace(attribute, after.decode("utf-8"))
@@ -293,6 +316,10 @@ class _Gate:
         pings = (tag.get(b"ping") or "").split()
         if any(self._links.foreign(url, "connect") for url in pings):
             tag.rename(b"ping", PREFIX)
+        url = tag.get(b"href") if self._outbound else None
+        if self._outbound and url and self._links.leaves(url):
+            link = next(one for one in tag.attributes if one.name == b"href")
+            tag.replace(link, self._outbound(self._links.whole(url)))
 
     def _object(self, tag: Tag) -> None:
         self._disarm(tag, b"data" if tag.name == b"object" else b"src", "object")

@@ -48,6 +48,8 @@ class Setting:
     parts: strict.Parts
     frame: Service | None
     swept: tuple[bytes, ...]
+    connections: str | None  # the Connection-Allowlist, in strict network mode
+    outbound: Callable[[str], str] | None  # makes a signed link of ours, in strict network mode
     fragments: Callable[[str | None, bool], Fragments]  # (nonce, in a frame) -> what is put in
 
     def allows(self, host: str, kind: str) -> bool:
@@ -125,6 +127,7 @@ class Filtered:
             allows=setting.allows,
             fragments=setting.fragments(nonce, framed) if whole and not xml else None,
             xml=xml,
+            outbound=setting.outbound,
         )
         content_type = first(out, b"content-type") or b""
         self._charset = _Charset(content_type)
@@ -152,6 +155,8 @@ class Filtered:
                 setting.allowance, kinds, plain=setting.request.scheme == "http"
             )
         out = [*out, (b"content-security-policy", policy.encode("ascii"))]
+        if setting.connections and governed and not setting.frame:
+            out.append((b"connection-allowlist", setting.connections.encode("ascii")))
         if not kind:
             out.append((b"x-content-type-options", b"nosniff"))
         if governed and "geolocation" not in setting.allowance.data:

@@ -123,6 +123,15 @@ class Site(_Table):
     choice_scope: Literal["site"] | None = Field(
         default=None, description='"site": the choice holds for sister subdomains too'
     )
+    network: Literal["default", "strict"] = Field(
+        default="default",
+        description='"strict": engines that know Connection-Allowlist connect to nothing but the site,'
+        " its own hosts, granted services and link_hosts; outbound links go through a signed redirect",
+    )
+    link_hosts: tuple[HostName, ...] = Field(
+        default=(),
+        description="in strict mode: where scripts may go, as to share, to pay, to log in",
+    )
     anonymise_upstream_ip: bool = Field(
         default=False,
         description="cut the forwarded address until a granted purpose declares ip_address",

@@ -236,7 +236,10 @@ class Handler(Protocol):
 class Splicer:
     """Takes a page in pieces and gives it back with what the handler inserts."""
 
-    def __init__(self, handler: Handler, *, inert: bool = False, xml: bool = False) -> None:
+    def __init__(
+        self, handler: Handler, *, inert: bool = False, xml: bool = False, links: bool = False
+    ) -> None:
+        self._links = links  # ask about every <a> too
         self._xml = xml  # read as XML: no element is raw text, CDATA is everywhere
         self._handler = handler
         self._buffer = b""
@@ -305,7 +308,7 @@ class Splicer:
         at = 0
         buffer = self._buffer
         lower = buffer.lower()
-        rare = b"formaction" in lower or _PING.search(lower) is not None
+        rare = self._links or b"formaction" in lower or _PING.search(lower) is not None
         boring = _BORING_RARE if rare else _BORING
         while at < len(buffer):
             if self._plain:
