@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 from bandeau import endpoints
@@ -44,6 +44,7 @@ from bandeau.wire.messages import Reply, Request
 __all__ = ["Exchange", "Reply", "Request", "Site"]
 
 _log = logging.getLogger("bandeau")
+Purposes = frozenset[str]
 _FORWARDED = (
     b"forwarded",
     b"x-forwarded-for",
@@ -104,6 +105,18 @@ class Site:
             return csp.policy(allowance, others, plain=plain)
 
         self._policies = policies
+
+        @lru_cache(maxsize=1024)
+        def origin(scheme: str, host: str) -> _Origin:
+            read = authority(host)
+            if read is None:
+                return _Origin(own=False, host="invalid")
+            asked = target(f"{scheme}://{host}", "")
+            return _Origin(any(target(o, "") == asked for o in policy.site.origins), read[0])
+
+        self._origin = origin
+        self.key = lru_cache(maxsize=1024)(self._key_of)
+        self.parts = lru_cache(maxsize=1024)(self._parts_of)
 
     @classmethod
     def from_policy(
@@ -177,7 +190,8 @@ class Site:
     def consent(self, request: Request) -> Consent:
         """Return the choice in force for a request; what cannot be read is no choice."""
         name = endpoints.cookie_name(self.desk, request.scheme)
-        found = {v for header in every(request.headers, b"cookie") for v in value_of(header, name)}
+        sent = [header for header in every(request.headers, b"cookie") if name in header]
+        found = {value for header in sent for value in value_of(header, name)}
         choice = None
         if len(found) == 1 and self.origin(request).own:
             choice = cookie.decode(
@@ -191,14 +205,33 @@ class Site:
 
     def origin(self, request: Request) -> _Origin:
         """Say whose Host a request names; a foreign one is served undecided and cannot choose."""
-        read = authority(request.host)
-        if read is None:
-            return _Origin(own=False, host="invalid")
-        asked = target(f"{request.scheme}://{request.host}", "")
-        own = any(target(origin, "") == asked for origin in self.policy.site.origins)
-        if not own:
+        found = self._origin(request.scheme, request.host)
+        if not found.own and found.host != "invalid":
             self._say_unknown(f"{request.scheme}://{request.host}")
-        return _Origin(own, read[0])
+        return found
+
+    def _key_of(
+        self,
+        granted: Purposes,
+        asks: Purposes,
+        signal: bool,  # noqa: FBT001 (a cache key has no names)
+        language: str,
+        own: bool,  # noqa: FBT001 (as above)
+    ) -> str:
+        return heads.state_key(
+            self.current.digest,
+            guard.script_hash(),
+            self.notice.style_hash,
+            ",".join(sorted(granted)),
+            ",".join(sorted(asks)),
+            str(signal),
+            language,
+            str(own),
+        )
+
+    def _parts_of(self, scheme: str, host: str) -> Parts:
+        scripts, styles = (guard.script_hash(),), (self.notice.style_hash,)
+        return Parts(scripts, styles, f"{scheme}://{host}", self.policy.site.prefix)
 
     def outbound(self, url: str) -> str:
         """Return the signed address of ours that leads to an outbound link's target."""
@@ -252,7 +285,7 @@ class Exchange:
         """Whether this opens a WebSocket (RFC 6455 4.1)."""
         return b"websocket" in tokens(self.request.headers, b"upgrade")
 
-    @cached_property
+    @property
     def language(self) -> str:
         """The notice's language as far as the request tells it; a page's own goes before it."""
         accepted = first(self.request.headers, b"accept-language")
@@ -263,24 +296,17 @@ class Exchange:
         """The request as endpoints see it."""
         return Asked(self.request, self.consent, self.origin.own, self.language)
 
-    @cached_property
+    @property
     def frame(self) -> Service | None:
         """The service with `open = "frame"` whose page this is."""
         return self.site.rules.frame_of(self.request.path)
 
-    @cached_property
+    @property
     def key(self) -> str:
         """The state that a page is rewritten for: two visitors with the same key get the same bytes."""
         consent = self.consent
-        return heads.state_key(
-            self.site.current.digest,
-            guard.script_hash(),
-            self.site.notice.style_hash,
-            ",".join(sorted(consent.granted)),
-            ",".join(sorted(consent.asks)),
-            str(consent.signal),
-            self.language,
-            str(self.origin.own),
+        return self.site.key(
+            consent.granted, consent.asks, consent.signal, self.language, self.origin.own
         )
 
     def response(self, status: int, headers: RawHeaders) -> Filtered | Observed:
@@ -331,10 +357,12 @@ class Exchange:
             if not name.startswith(b"bd-") and name != b"available-dictionary"
         ]
         if "geolocation" not in self.allowance.data:
-            out = [pair for pair in out if not heads.GEOLOCATION.fullmatch(pair[0])]
+            out = [pair for pair in out if not heads.locates(pair[0])]
         if self.site.policy.site.anonymise_upstream_ip and "ip_address" not in self.allowance.data:
             out = without(out, *_FORWARDED)
-        out = heads.conditional(out, self.key, page=may_be_page(self.request))
+        page = may_be_page(self.request)
+        if page or first(out, b"if-none-match"):
+            out = heads.conditional(out, self.key, page=page)
         codings = [c for c in tokens(out, b"accept-encoding") if _coding(c) in supported()]
         out = replaced(out, b"accept-encoding", b", ".join(codings) or b"identity")
         granted = [p for p in self.site.current.order if p in self.consent.granted]
@@ -363,12 +391,7 @@ class Exchange:
             policy=site.policy_for(self.allowance, self.origin.host, request.scheme),
             key=self.key,
             host=self.origin.host,
-            parts=Parts(
-                (guard.script_hash(),),
-                (site.notice.style_hash,),
-                f"{request.scheme}://{request.host}",
-                site.policy.site.prefix,
-            ),
+            parts=site.parts(request.scheme, request.host),
             frame=self.frame,
             connections=self._connections(),
             outbound=site.outbound if site.policy.site.network == "strict" else None,

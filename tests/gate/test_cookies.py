@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandeau.gate import cookies
-from bandeau.gate.verdict import Allowance, Rules
+from bandeau.gate.verdict import Allowance, Names, Rules
 from bandeau.policy.model import Policy
 
 
@@ -85,7 +85,7 @@ def test_a_cookie_that_is_sent_is_read(nothing: Allowance, social: Allowance) ->
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_whatever_is_sent_nothing_raises(one: bytes, two: bytes) -> None:
-    allowance = Allowance(frozenset(), {"cookie": frozenset()}, {}, frozenset(), frozenset())  # type: ignore[dict-item]
+    allowance = Allowance(frozenset(), {"cookie": Names()}, {}, frozenset(), frozenset())
     assert cookies.request([(b"cookie", one), (b"cookie", two)], allowance).headers == []
     cookies.response(setting(one, two), allowance)
 

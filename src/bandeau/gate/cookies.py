@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
-from bandeau.gate.verdict import Allowance
+from bandeau.gate.verdict import Allowance, Names
 from bandeau.wire.cookies import Removal, kept, name_value, pairs, removes
 from bandeau.wire.headers import RawHeaders, every, without
 
@@ -32,11 +33,10 @@ def request(headers: RawHeaders, allowance: Allowance) -> Filtered:
     held: dict[bytes, None] = {}
 
     def keep(name: bytes) -> bool:
-        if name in OURS:
-            return False
-        if _text(name) in allowed:
+        if _known(name, allowed):
             return True
-        held[name] = None
+        if name not in OURS:
+            held[name] = None
         return False
 
     values = [kept(value, keep) for value in every(headers, b"cookie")]
@@ -95,6 +95,11 @@ def _rounds(host: str, path: str, *, partitioned: bool) -> list[tuple[bytes, str
     rounds += [(b"/", None, True)] if partitioned else []
     rounds += [(p.encode("latin-1", "ignore"), None, False) for p in prefixes if ";" not in p]
     return rounds
+
+
+@lru_cache(maxsize=4096)
+def _known(name: bytes, allowed: Names) -> bool:
+    return name not in OURS and _text(name) in allowed
 
 
 def _text(name: bytes) -> str:

@@ -65,6 +65,14 @@ GEOLOCATION = re.compile(
 )
 
 
+_LOCATING = (b"geolocation", b"x-", b"cf-", b"cloudfront-", b"fastly-")  # how those names begin
+
+
+def locates(name: bytes) -> bool:
+    """Say whether a request header tells where the visitor is, as edges add it."""
+    return name.startswith(_LOCATING) and GEOLOCATION.fullmatch(name) is not None
+
+
 def reaching(headers: RawHeaders, base: str, allows: Allows) -> RawHeaders:
     """Return a response's headers without what would contact a host that may not be contacted."""
 

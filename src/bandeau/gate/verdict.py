@@ -24,7 +24,7 @@ Need = tuple[
 _EVERYBODY: Need = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Names:
     """Permitted names of one kind of tracker: exact ones, and starts of names (written `start*`)."""
 
@@ -78,6 +78,9 @@ class Rules:
         self._trackers = self._collect_trackers()
         self._hosts = self._collect_hosts()
         self.allowance = lru_cache(maxsize=256)(self._allowance)
+        self._routed = any(f.routes for f in policy.features) or any(
+            s.routes for s in policy.services
+        )
 
     def held_by(self, need: Need, granted: frozenset[str]) -> bool:
         """Say whether a need is met."""
@@ -93,6 +96,8 @@ class Rules:
 
     def closed(self, path: str, granted: frozenset[str]) -> Feature | Service | None:
         """Return the feature or service that keeps a path closed, or None where it is open."""
+        if not self._routed:
+            return None
         spellings = _spellings(path)
         for feature in self.policy.features:
             need = tuple(frozenset((purpose,)) for purpose in feature.needs)
@@ -107,6 +112,8 @@ class Rules:
 
     def frame_of(self, path: str) -> Service | None:
         """Return the service with `open = "frame"` that a path belongs to."""
+        if not self._routed:
+            return None
         spellings = _spellings(path)
         return next(
             (s for s in self.policy.services if s.open == "frame" and _routed(s.routes, spellings)),
@@ -180,6 +187,7 @@ def _routed(routes: tuple[str, ...], spellings: frozenset[str]) -> bool:
     return False
 
 
+@lru_cache(maxsize=1024)
 def _spellings(path: str) -> frozenset[str]:
     """Return a path in every spelling that some server reads as the same one.
 

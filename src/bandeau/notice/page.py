@@ -69,6 +69,10 @@ class Notice:
             lstrip_blocks=True,
         )
         self._part = lru_cache(maxsize=1024)(self._render_part)
+        self._held = lru_cache(maxsize=1024)(self._render_held)
+        self._digest = digest(policy)
+        self._style = self._static["bandeau.css"].decode("utf-8")
+        self._head = self.head().decode()
         self._warm()
 
     def language(self, page: str | None, accept_language: str | None) -> str:
@@ -88,9 +92,8 @@ class Notice:
     def head(self, nonce: str | None = None) -> bytes:
         """Return what goes into `<head>`: the style in line, the script as a module beside the way."""
         marked = f' nonce="{escape(nonce)}"' if nonce else ""
-        style = self._static["bandeau.css"].decode("utf-8")
         return (
-            f"<style{marked}>{style}</style>"
+            f"<style{marked}>{self._style}</style>"
             f'<script type="module"{marked} src="{self.static_url("bandeau.js")}"'
             f' integrity="{self.module_integrity}"></script>'
         ).encode()
@@ -109,6 +112,12 @@ class Notice:
         self, lang: str, *, service: Service | None, url: str, title: str, width: str, height: str
     ) -> bytes:
         """Return what stands for a frame that is held back: phrasing content, no form (ADR 6)."""
+        return self._held(lang, service.id if service else None, url, title, width, height)
+
+    def _render_held(
+        self, lang: str, service_id: str | None, url: str, title: str, width: str, height: str
+    ) -> bytes:
+        service = self.policy.service(service_id) if service_id else None
         texts = self._texts[lang]
         needs = list(service.needs_any or (service.purpose or "",)) if service else []
         sized = width.isdecimal() and height.isdecimal()
@@ -219,9 +228,9 @@ class Notice:
             purposes=[view for view in self._views[lang] if view.id != TECHNICAL],
             technical=next((view for view in self._views[lang] if view.id == TECHNICAL), None),
             costs=self._costs(texts),
-            head=self.head().decode(),
+            head=self._head,
             pages_css=self.static_url("pages.css"),
-            digest=digest(self.policy),
+            digest=self._digest,
             titles={view.id: view.title for view in self._views[lang]},
             **values,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -76,6 +76,7 @@ def languages() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
+@lru_cache(maxsize=1024)
 def negotiated(offered: tuple[str, ...], page: str | None, accepted: str | None) -> str:
     """Choose the language: the page's, else the first accepted one, else the first offered.
 

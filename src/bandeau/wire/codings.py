@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -31,6 +32,7 @@ class Coder(Protocol):
         """Give what is left."""
 
 
+@cache
 def supported() -> tuple[str, ...]:
     """Return the codings that can be decoded and encoded here, the best first."""
     optional = [

@@ -308,7 +308,11 @@ class Splicer:
         at = 0
         buffer = self._buffer
         lower = buffer.lower()
-        rare = self._links or b"formaction" in lower or _PING.search(lower) is not None
+        rare = (
+            self._links
+            or b"formaction" in lower
+            or (b"ping" in lower and _PING.search(lower) is not None)
+        )
         boring = _BORING_RARE if rare else _BORING
         while at < len(buffer):
             if self._plain:

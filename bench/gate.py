@@ -1,0 +1,132 @@
+"""What the gate costs a request: `python bench/gate.py`. Medians of interleaved rounds in one process.
+
+Without HTML: an ASGI application that answers JSON, bare and behind the gate, called without a socket.
+With HTML: pages of 100 kB and 500 kB through the gate, beside gzip -6 and beside rendering as much
+text with Jinja2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import statistics
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import jinja2
+
+from bandeau import Bandeau
+from bandeau.adapters.asgi import Message, Receive, Scope, Send
+from bandeau.policy.file import loads
+
+ROUNDS = 5
+POLICY = (
+    'version = 1\n[proof]\nkeep_days = 912\n[controller]\nname = "a"\naddress = "a"\ncontact = "a"\n'
+    'privacy_policy = "/"\n[site]\norigins = ["https://paper.example"]\nlanguages = ["fr"]\n'
+    '[[purpose]]\nid = "social"\n[[service]]\nid = "s"\npurpose = "social"\nrecipient = "r"\n'
+    'hosts = [{ host = "s.example", kinds = ["script", "frame"] }]\n'
+    '[[tracker]]\nname = "session"\nkind = "cookie"\npurpose = "technical"\n'
+)
+TEMPLATE = """{% for row in rows %}<p class="{{ row.a }}">{{ row.b }} <a href="/{{ row.c }}">{{ row.d }}</a>
+<em>{{ row.e }}</em>{% if row.c %}<br><img src="/{{ row.c }}.png" alt="">{% endif %}</p>{% endfor %}"""
+COOKIES = b"; ".join(b"name%d=value-of-some-length-%d" % (n, n) for n in range(10)) + b"; session=1"
+
+
+def scope(path: str, accept: bytes, destination: bytes) -> Scope:
+    return {
+        "type": "http", "method": "GET", "scheme": "https", "path": path, "raw_path": path.encode(), "query_string": b"",
+        "headers": [(b"host", b"paper.example"), (b"accept", accept), (b"sec-fetch-dest", destination), (b"cookie", COOKIES),
+                    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64)"), (b"accept-language", b"fr-FR,fr;q=0.9")],
+    }  # fmt: skip
+
+
+def application(body: bytes, kind: bytes) -> Callable[[Scope, Receive, Send], object]:
+    head: Message = {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [(b"content-type", kind)],
+    }
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(dict(head))
+        await send({"type": "http.response.body", "body": body})
+
+    return answer
+
+
+async def _receive() -> Message:
+    return {"type": "http.request", "body": b""}
+
+
+async def _send(_message: Message) -> None:
+    pass
+
+
+def seconds(app: object, asked: Scope, count: int) -> float:
+    """Return the time of one request, over `count` of them."""
+
+    async def run() -> float:
+        started = time.perf_counter()
+        for _ in range(count):
+            await app(dict(asked), _receive, _send)  # type: ignore[operator]
+        return (time.perf_counter() - started) / count
+
+    return asyncio.run(run())
+
+
+def medians(*tasks: Callable[[], float]) -> list[float]:
+    rounds = [[task() for task in tasks] for _ in range(ROUNDS)]
+    return [statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+def once(task: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    task()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    splice = importlib.import_module("splice")
+    with tempfile.TemporaryDirectory() as folder:
+        site = Bandeau.from_policy(loads(POLICY), f"sqlite:///{Path(folder) / 'b.db'}")
+        assert isinstance(site, Bandeau)
+        bare = application(b'{"a": 1}', b"application/json")
+        gated = site.asgi(bare)  # type: ignore[arg-type]
+        asked = scope("/api", b"*/*", b"empty")
+        one, two = medians(lambda: seconds(bare, asked, 5000), lambda: seconds(gated, asked, 5000))
+        print("a request that is no page, 11 cookies")
+        print(
+            f"  bare {one * 1e6:6.1f} µs   gated {two * 1e6:6.1f} µs   more {(two - one) * 1e6:5.1f} µs"
+        )
+        for size in (100_000, 500_000):
+            page = splice.pages()[0]
+            while len(page) < size:
+                page = page.replace(b"</body>", splice.part() + b"</body>")
+            page = page[: page.rfind(b"\n", 0, size - 20)] + b"</body></html>"
+            row = {
+                key: splice.words(n).decode()
+                for key, n in (("a", 1), ("b", 60), ("c", 1), ("d", 3), ("e", 2))
+            }
+            template = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
+            rows = [row] * (len(page) // len(template.render(rows=[row])))
+            gated = site.asgi(application(page, b"text/html; charset=utf-8"))  # type: ignore[arg-type]
+            asked = scope("/", b"text/html", b"document")
+            ours, packed, rendered = medians(
+                lambda gated=gated, asked=asked: seconds(gated, asked, 20),  # type: ignore[misc]
+                lambda page=page: once(lambda: zlib.compress(page, 6)),  # type: ignore[misc]
+                lambda t=template, r=rows: once(lambda: t.render(rows=r)),  # type: ignore[misc]
+            )
+            print(f"a page of {len(page) // 1000} kB")
+            print(
+                f"  gated {ours * 1e3:6.2f} ms   gzip -6 {packed * 1e3:6.2f} ms ({ours / packed:.2f})",
+                end="",
+            )
+            print(f"   Jinja2, as much text {rendered * 1e3:6.2f} ms ({ours / rendered:.2f})")
+        site.close()
+
+
+if __name__ == "__main__":
+    main()
