@@ -11,7 +11,10 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 def first(headers: RawHeaders, name: bytes) -> bytes | None:
     """Return the value of the first header called `name`, or None."""
-    return next((value for key, value in headers if key == name), None)
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
 
 
 def every(headers: RawHeaders, name: bytes) -> list[bytes]:
