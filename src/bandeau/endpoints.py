@@ -55,6 +55,7 @@ class Asked:
     consent: Consent
     own: bool  # the Host is one of the site's origins
     language: str
+    edge_key: str
 
     @property
     def json(self) -> bool:
@@ -305,6 +306,13 @@ def _out(desk: Desk, asked: Asked) -> Reply:
     return Reply(302, [(b"location", location), (b"cache-control", b"no-store")])
 
 
+def _key(_desk: Desk, asked: Asked) -> Reply:
+    """Tell an edge under which key it may keep what this visitor gets (nginx: auth_request)."""
+    return Reply(
+        204, [(b"bd-key", asked.edge_key.encode("latin-1")), (b"cache-control", b"no-store")]
+    )
+
+
 def _health(_desk: Desk, _asked: Asked) -> Reply:
     return Reply(200, [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")], b"ok\n")
 
@@ -334,6 +342,7 @@ _PAGES: dict[str, Callable[[Desk, Asked], Reply]] = {
     "trackers": _trackers,
     "state": _state_page,
     "health": _health,
+    "key": _key,
     "out": _out,
 }
 

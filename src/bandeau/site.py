@@ -294,7 +294,13 @@ class Exchange:
     @property
     def asked(self) -> Asked:
         """The request as endpoints see it."""
-        return Asked(self.request, self.consent, self.origin.own, self.language)
+        return Asked(self.request, self.consent, self.origin.own, self.language, self.edge_key)
+
+    @property
+    def edge_key(self) -> str:
+        """The key under which an edge may keep what this request gets: its state, and what it is for."""
+        destination = first(self.request.headers, b"sec-fetch-dest") or b"document"
+        return f"{self.key}-{destination.decode('latin-1') if destination.isalpha() else 'other'}"
 
     @property
     def frame(self) -> Service | None:
@@ -393,6 +399,7 @@ class Exchange:
             host=self.origin.host,
             parts=site.parts(request.scheme, request.host),
             frame=self.frame,
+            edge=site.policy.site.edge_cache,
             connections=self._connections(),
             outbound=site.outbound if site.policy.site.network == "strict" else None,
             swept=self.swept,

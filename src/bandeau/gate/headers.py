@@ -68,6 +68,10 @@ GEOLOCATION = re.compile(
 _LOCATING = (b"geolocation", b"x-", b"cf-", b"cloudfront-", b"fastly-")  # how those names begin
 
 
+# Caching orders to edges, which know nothing of a visitor's state.
+_FOR_EDGES = (b"surrogate-control", b"cdn-cache-control", b"x-accel-expires")
+
+
 def locates(name: bytes) -> bool:
     """Say whether a request header tells where the visitor is, as edges add it."""
     return name.startswith(_LOCATING) and GEOLOCATION.fullmatch(name) is not None
@@ -193,8 +197,26 @@ def personal(headers: RawHeaders) -> RawHeaders:
         if directive.partition(b"=")[0] in (b"no-transform", b"must-revalidate")
     ]
     value = b", ".join([b"private", b"no-cache", *kept])
-    gone = without(headers, b"expires", b"pragma", b"surrogate-control", b"cdn-cache-control")
+    gone = without(headers, b"expires", b"pragma", *_FOR_EDGES)
     return replaced(gone, b"cache-control", value)
+
+
+def shareable(status: int, upstream: RawHeaders, out: RawHeaders) -> int:
+    """Return for how many seconds an edge may keep a page for its state; 0 for not at all.
+
+    As long as upstream lets shared caches keep it (RFC 9111 5.2.2), and nothing is set by it.
+    """
+    directives = dict(part.partition(b"=")[::2] for part in tokens(upstream, b"cache-control"))
+    barred = {b"private", b"no-store", b"no-cache"} & set(directives)
+    age = directives.get(b"s-maxage", directives.get(b"max-age", b"")).strip(b'"')
+    sets = first(out, b"set-cookie") is not None
+    return int(age) if status == 200 and not barred and not sets and age.isdigit() else 0  # noqa: PLR2004
+
+
+def for_edge(out: RawHeaders, seconds: int) -> RawHeaders:
+    """Return headers that let an edge keep a page, and nobody else, in the names that edges read."""
+    edge = [(b"x-accel-expires", b"%d" % seconds), (b"surrogate-control", b"max-age=%d" % seconds)]
+    return [*edge, *without(out, *_FOR_EDGES)]  # first: older nginx heeds the one that comes first
 
 
 def state_key(*parts: str) -> str:

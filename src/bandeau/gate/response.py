@@ -48,6 +48,7 @@ class Setting:
     parts: strict.Parts
     frame: Service | None
     swept: tuple[bytes, ...]
+    edge: bool  # a cache in front keeps pages by state
     connections: str | None  # the Connection-Allowlist, in strict network mode
     outbound: Callable[[str], str] | None  # makes a signed link of ours, in strict network mode
     fragments: Callable[[str | None, bool], Fragments]  # (nonce, in a frame) -> what is put in
@@ -82,9 +83,10 @@ class Filtered:
             out = self._rewriting(out)
         if governed:
             out = heads.personal(heads.tagged(out, setting.key))
-            out = vary(out, b"Cookie", b"Sec-GPC")
             secure = setting.request.scheme == "https"
             out += cookies.sweep(setting.swept, setting.host, setting.request.path, secure=secure)
+            seconds = heads.shareable(status, upstream, out) if page and setting.edge else 0
+            out = heads.for_edge(out, seconds) if seconds else vary(out, b"Cookie", b"Sec-GPC")
         self.headers = self._guarded(out, governed=governed)
 
     def feed(self, chunk: bytes) -> bytes:

@@ -132,6 +132,10 @@ class Site(_Table):
         default=(),
         description="in strict mode: where scripts may go, as to share, to pay, to log in",
     )
+    edge_cache: bool = Field(
+        default=False,
+        description="a cache in front keeps pages by the state that `GET /_b/key` names (docs/edge.md)",
+    )
     anonymise_upstream_ip: bool = Field(
         default=False,
         description="cut the forwarded address until a granted purpose declares ip_address",

@@ -1,0 +1,179 @@
+"""Caches in front of the gate, as docs/edge.md sets them up: nobody gets another one's state."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import serving
+from bandeau.adapters.proxy import Proxy
+from bandeau.policy.file import loads
+from bandeau.site import Site
+from browser.conftest import free_ports
+from conftest import SMALL
+from serving import ask
+
+ROUNDS = 100_000 if os.environ.get("BANDEAU_PROVE") else 3_000
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "edge.md"
+HOST = "www.own.localhost:9000"
+PAGE = b"<html lang=en><head><title>t</title></head><body><p>%d<iframe src=//social.localhost/f></iframe></body></html>"
+FORM = (b"Content-Type: application/x-www-form-urlencoded", b"Sec-Fetch-Site: same-origin")
+
+
+def snippet(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    assert found
+    return found[1]
+
+
+@contextlib.contextmanager
+def process(command: list[str], port: int) -> Iterator[None]:
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        else:
+            running.kill()
+            pytest.fail(str(running.communicate()[0]))
+        yield
+    finally:
+        running.terminate()
+        running.wait(10)
+        if running.stdout:
+            running.stdout.close()
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, gate: int) -> Iterator[int]:
+    if not shutil.which("nginx"):
+        pytest.skip("there is no nginx here (Debian: apt-get install nginx-light)")
+    port = free_ports()
+    conf = folder / "nginx.conf"
+    paths = "".join(
+        f"{name}_temp_path {folder / name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    conf.write_text(
+        f"daemon off; pid {folder / 'pid'}; error_log stderr;\n{'user root;' if os.geteuid() == 0 else ''}\nevents {{}}\nhttp {{\n{paths}"
+        f"access_log off; proxy_cache_path {folder / 'cache'} keys_zone=pages:10m; proxy_http_version 1.1;\n"
+        f"upstream gate {{ server 127.0.0.1:{gate}; keepalive 8; }}\n"
+        f"server {{ listen 127.0.0.1:{port};\n proxy_set_header Connection '';\n{snippet('nginx')} }} }}\n"
+    )
+    with process(["nginx", "-c", str(conf), "-e", "stderr"], port):
+        yield port
+
+
+@contextlib.contextmanager
+def varnish(folder: Path, gate: int) -> Iterator[int]:
+    if not shutil.which("varnishd"):
+        pytest.skip("there is no varnishd here (Debian: apt-get install varnish)")
+    port = free_ports()
+    vcl = folder / "default.vcl"
+    backend = f'backend default {{ .host = "127.0.0.1"; .port = "{gate}"; }}'
+    vcl.write_text(f"vcl 4.1;\nimport std;\n{backend}\n{snippet('vcl')}")
+    command = [
+        "varnishd",
+        "-F",
+        "-j",
+        "none",
+        "-n",
+        str(folder / "v"),
+        "-a",
+        f"127.0.0.1:{port}",
+        "-f",
+        str(vcl),
+        "-s",
+        "malloc,50m",
+    ]
+    with process(command, port):
+        yield port
+
+
+class Visitor:
+    """One connection through the edge, with one cookie."""
+
+    def __init__(self, port: int, cookie: str) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self.cookie = cookie
+
+    def state(self, path: str) -> str:
+        """Open a page and return the state that it shows, after checking that markup and policy agree."""
+        headers = {"Host": HOST, "Accept": "text/html", "Sec-Fetch-Dest": "document"}
+        if self.cookie:
+            headers["Cookie"] = self.cookie
+        self.connection.request("GET", path, headers=headers)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200
+        assert "private" in (answer.getheader("cache-control") or "")
+        shown = re.search(rb'data-state="(\w+)"', body)
+        assert shown
+        opened = b"<iframe src=//social.localhost/f>" in body
+        assert opened is (
+            b"social.localhost" in (answer.getheader("content-security-policy") or "").encode()
+        )
+        return shown[1].decode()
+
+
+def choice(port: int, body: bytes) -> str:
+    answered = ask(port, "/_b/choice", *FORM, method="POST", body=body)
+    assert answered.status == 303
+    return answered.every(b"set-cookie")[0].partition(b";")[0].decode()
+
+
+@pytest.mark.parametrize("edge", [nginx, varnish], ids=["nginx", "varnish"])
+def test_a_cache_in_front_never_gives_one_s_state_to_another(edge: object, tmp_path: Path) -> None:
+    text = SMALL.replace("[[purpose]]", "edge_cache = true\n[[purpose]]", 1)
+    site = Site.from_policy(loads(text), f"sqlite:///{tmp_path / 'b.db'}")
+    with contextlib.ExitStack() as stack:
+        up = stack.enter_context(serving.upstream())
+        up.answers.update(
+            {f"/p{n}": serving.page(PAGE % n, b"Cache-Control: max-age=600") for n in range(5)}
+        )
+        up.answers["/private"] = serving.page(
+            PAGE % 9, b"Cache-Control: private, max-age=600", b"X-Accel-Expires: 600"
+        )
+        up.answers["/plain"] = serving.page(PAGE % 8)
+        gate = stack.enter_context(serving.running(Proxy(site, f"http://127.0.0.1:{up.port}")))
+        port = stack.enter_context(edge(tmp_path, gate))  # type: ignore[operator]
+        cookies = {"granted": choice(port, b"choice=all"), "refused": choice(port, b"choice=none"), "undecided": "",
+                   "partial": choice(port, b"choice=add&purpose=social")}  # fmt: skip
+
+        def visit(seed: int) -> int:
+            chance = random.Random(seed)
+            visitors = {state: Visitor(port, cookie) for state, cookie in cookies.items()}
+            wrong = 0
+            for _ in range(ROUNDS // 4):
+                state = chance.choice(list(visitors))
+                wrong += visitors[state].state(f"/p{chance.randrange(5)}") != state
+            for visitor in visitors.values():
+                visitor.connection.close()
+            return wrong
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(visit, range(4))) == 0
+        pages = [head for head in up.heads if head.startswith(b"GET /p")]
+        assert len(pages) <= 5 * 4 * 4  # a page for each state, and what raced at the start
+        for path in ("/private", "/plain"):
+            before = len(up.heads)
+            for state, cookie in cookies.items():
+                for _ in range(2):
+                    visitor = Visitor(port, cookie)
+                    assert visitor.state(path) == state
+                    visitor.connection.close()
+            assert len(up.heads) - before == 8, path  # nothing of it was kept
+    site.close()
