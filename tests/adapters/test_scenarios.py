@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import threading
-import types
 from collections.abc import AsyncIterator, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -134,27 +131,6 @@ def wsgi_served(application: Any) -> Iterator[int]:
     server.server_close()
 
 
-def django_ready(folder: Path) -> None:
-    """Configure Django once for this process, as a project's settings would."""
-    import django
-    from django.conf import settings
-    from django.urls import re_path
-
-    policy = folder / "bandeau.toml"
-    policy.write_text(SMALL, "utf-8")
-    if not settings.configured:
-        urls = types.ModuleType("scenario_urls")
-        urls.urlpatterns = [re_path("", as_django)]  # type: ignore[attr-defined]
-        sys.modules["scenario_urls"] = urls
-        settings.configure(
-            ALLOWED_HOSTS=["*"], ROOT_URLCONF="scenario_urls", SECRET_KEY="-" * 50, USE_TZ=True,
-            MIDDLEWARE=["bandeau.django.Middleware", "django.middleware.common.CommonMiddleware"],
-        )  # fmt: skip
-        django.setup()
-    settings.BANDEAU_POLICY = policy
-    settings.BANDEAU_LEDGER = f"sqlite:///{folder / 'bandeau.db'}"
-
-
 @pytest.fixture(scope="module", params=ADAPTERS)
 def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp(request.param)
@@ -162,10 +138,13 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         if request.param.startswith("django"):
             from django.core.asgi import get_asgi_application
             from django.core.wsgi import get_wsgi_application
+            from django.urls import re_path
+            from django.views.decorators.csrf import csrf_exempt
 
             import bandeau.django
+            from adapters import django_site
 
-            django_ready(folder)
+            django_site.ready(folder, SMALL, re_path("", csrf_exempt(as_django)))
             if request.param == "django":
                 yield stack.enter_context(wsgi_served(get_wsgi_application()))
             else:
