@@ -46,7 +46,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def port(up: Upstream, site: Site) -> Iterator[int]:
-    limits = Limits(connect_seconds=1.0, head_seconds=1.0, idle_seconds=1.0)
+    limits = Limits(connect_seconds=1.0, head_seconds=1.0, idle_seconds=5.0)
     with serving.running(Proxy(site, f"http://127.0.0.1:{up.port}", limits=limits)) as found:
         yield found
 
@@ -102,7 +102,7 @@ def test_pages_stream(port: int, up: Upstream) -> None:
             b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html><body><p>early</p>"
         )
         await writer.drain()
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(2)
         writer.write(b"<p>late</p>")
 
     up.answers["/stream"] = slowly
@@ -112,7 +112,7 @@ def test_pages_stream(port: int, up: Upstream) -> None:
         data = b""
         while b"early" not in data:
             data += connection.recv(65536)
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 1.8
         assert b"late" in serving.received(connection)
 
 

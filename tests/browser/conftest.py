@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -145,6 +146,14 @@ def names(context: BrowserContext, host: str = "lanterne.localhost") -> set[str]
         for cookie in context.cookies()
         if cookie.get("domain", "").endswith(host)
     }
+
+
+def eventually(page: Page, condition: Callable[[], object], seconds: float = 15.0) -> None:
+    """Wait until something holds: machines differ, and a fixed pause is too short on one of them."""
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it never came"
+        page.wait_for_timeout(100)
 
 
 def settle(page: Page) -> None:

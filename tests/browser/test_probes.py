@@ -221,7 +221,7 @@ def probes(page: Page, sites: Sites) -> dict[str, bool]:
     """Open the page and say which of the six probes worked."""
     before = len(sites.asked)
     page.goto(f"http://site.localhost:{sites.port}/")
-    page.wait_for_timeout(500)
+    page.wait_for_load_state("networkidle")
     asked = sites.asked[before:]
     jar = names(page.context, "site.localhost")
     return {

@@ -20,7 +20,7 @@ def test_only_where_a_visitor_is_led_and_from_a_fresh_realm(engine: str) -> None
         pytest.skip(f"there is no {engine} here")
     if engine != "Chromium" and not PROVE:
         pytest.skip(f"{engine} is left to ./dev prove")
-    wait = 8.0 if PROVE else 4.0
+    wait = 8.0 if PROVE else 5.0
     raw = vectors.measure(engine, "raw", wait)
     assert len(raw) >= 40
     reached = vectors.measure(engine, "default", wait)

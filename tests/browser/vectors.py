@@ -141,13 +141,12 @@ def listening() -> Iterator[Listeners]:
     def accepts(row: str) -> serving.Answer:
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             made.reached.add(row)
-            with contextlib.suppress(OSError, TimeoutError):
+            with contextlib.suppress(OSError, TimeoutError), contextlib.closing(writer):
                 await asyncio.wait_for(reader.read(4096), 2)
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n"
                 )
                 await writer.drain()
-            writer.close()
 
         return accept  # type: ignore[return-value]
 
@@ -158,14 +157,27 @@ def listening() -> Iterator[Listeners]:
         def datagram_received(self, _data: bytes, _address: object) -> None:
             made.reached.add(self.row)
 
+    opened: list[asyncio.AbstractServer | asyncio.BaseTransport] = []
+
     async def start() -> None:
         for row in ROWS:
             server = await asyncio.start_server(accepts(row), "127.0.0.1", 0)  # type: ignore[arg-type]
             made.ports[row] = server.sockets[0].getsockname()[1]
+            opened.append(server)
             with contextlib.suppress(OSError):
-                await loop.create_datagram_endpoint(
+                transport, _ = await loop.create_datagram_endpoint(
                     partial(Datagrams, row), ("127.0.0.1", made.ports[row])
                 )
+                opened.append(transport)
+
+    async def end() -> None:
+        for one in opened:
+            one.close()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.1)
 
     loop.run_until_complete(start())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -173,8 +185,10 @@ def listening() -> Iterator[Listeners]:
     try:
         yield made
     finally:
+        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
+        loop.close()
 
 
 def page_of(listeners: Listeners) -> bytes:
