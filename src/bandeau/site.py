@@ -37,7 +37,7 @@ from bandeau.policy.file import load
 from bandeau.policy.model import Feature, Policy, Service
 from bandeau.wire.codings import supported
 from bandeau.wire.cookies import value_of
-from bandeau.wire.headers import RawHeaders, every, first, replaced, tokens, without
+from bandeau.wire.headers import RawHeaders, every, first, tokens, without
 from bandeau.wire.hosts import authority, target
 from bandeau.wire.messages import Reply, Request
 
@@ -45,6 +45,10 @@ __all__ = ["Exchange", "Reply", "Request", "Site"]
 
 _log = logging.getLogger("bandeau")
 Purposes = frozenset[str]
+_NOT_PASSED = (
+    b"available-dictionary",
+    b"accept-encoding",
+)  # the first would make pages unreadable here
 _FORWARDED = (
     b"forwarded",
     b"x-forwarded-for",
@@ -357,20 +361,20 @@ class Exchange:
 
     def _upstream(self, headers: RawHeaders) -> RawHeaders:
         """What the application may see: no client's word for ours, no place unless it was granted."""
+        hidden = () if "geolocation" in self.allowance.data else heads.LOCATING
         out = [
-            (name, value)
-            for name, value in headers
-            if not name.startswith(b"bd-") and name != b"available-dictionary"
+            pair
+            for pair in headers
+            if not pair[0].startswith(b"bd-")
+            and pair[0] not in _NOT_PASSED
+            and not (pair[0].startswith(hidden) and heads.GEOLOCATION.fullmatch(pair[0]))
         ]
-        if "geolocation" not in self.allowance.data:
-            out = [pair for pair in out if not heads.locates(pair[0])]
         if self.site.policy.site.anonymise_upstream_ip and "ip_address" not in self.allowance.data:
             out = without(out, *_FORWARDED)
         page = may_be_page(self.request)
         if page or first(out, b"if-none-match"):
             out = heads.conditional(out, self.key, page=page)
-        codings = [c for c in tokens(out, b"accept-encoding") if _coding(c) in supported()]
-        out = replaced(out, b"accept-encoding", b", ".join(codings) or b"identity")
+        out.append((b"accept-encoding", _codings(b",".join(every(headers, b"accept-encoding")))))
         granted = [p for p in self.site.current.order if p in self.consent.granted]
         return [*out, (b"bd-purposes", ", ".join(granted).encode("ascii"))]
 
@@ -458,8 +462,12 @@ def guard_data(allowance: Allowance) -> guard.GuardData:
     return guard.GuardData(**listed, hosts=allowance.reachable())
 
 
-def _coding(token: bytes) -> str:
-    return token.partition(b";")[0].strip().decode("latin-1")
+@lru_cache(maxsize=256)
+def _codings(accepted: bytes) -> bytes:
+    """Return what of an Accept-Encoding can be read here."""
+    known = {coding.encode("ascii") for coding in supported()}
+    members = [member.strip().lower() for member in accepted.split(b",")]
+    return b", ".join(m for m in members if m.partition(b";")[0].strip() in known) or b"identity"
 
 
 def _path_of(url: str) -> Path:

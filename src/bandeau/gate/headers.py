@@ -65,16 +65,9 @@ GEOLOCATION = re.compile(
 )
 
 
-_LOCATING = (b"geolocation", b"x-", b"cf-", b"cloudfront-", b"fastly-")  # how those names begin
-
-
+LOCATING = (b"geolocation", b"x-", b"cf-", b"cloudfront-", b"fastly-")  # how those names begin
 # Caching orders to edges, which know nothing of a visitor's state.
 _FOR_EDGES = (b"surrogate-control", b"cdn-cache-control", b"x-accel-expires")
-
-
-def locates(name: bytes) -> bool:
-    """Say whether a request header tells where the visitor is, as edges add it."""
-    return name.startswith(_LOCATING) and GEOLOCATION.fullmatch(name) is not None
 
 
 def reaching(headers: RawHeaders, base: str, allows: Allows) -> RawHeaders:

@@ -35,7 +35,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Setting:
     """What one response is filtered by."""
 
