@@ -55,10 +55,11 @@ def upstream() -> Iterator[Upstream]:
     """Run an Upstream in a thread."""
     made = Upstream()
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(made.handle, "127.0.0.1", 0))
-    made.port = server.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    starting = asyncio.start_server(made.handle, "127.0.0.1", 0)
+    server = asyncio.run_coroutine_threadsafe(starting, loop).result(10)
+    made.port = server.sockets[0].getsockname()[1]
     try:
         yield made
     finally:

@@ -179,9 +179,9 @@ def listening() -> Iterator[Listeners]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0.1)
 
-    loop.run_until_complete(start())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    asyncio.run_coroutine_threadsafe(start(), loop).result(10)
     try:
         yield made
     finally:
