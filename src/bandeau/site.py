@@ -37,7 +37,7 @@ from bandeau.policy.file import load
 from bandeau.policy.model import Feature, Policy, Service
 from bandeau.wire.codings import supported
 from bandeau.wire.cookies import value_of
-from bandeau.wire.headers import RawHeaders, every, first, tokens, without
+from bandeau.wire.headers import RawHeaders, every, first, without
 from bandeau.wire.hosts import authority, target
 from bandeau.wire.messages import Reply, Request
 
@@ -283,11 +283,6 @@ class Exchange:
         self.request_headers = (
             self._observed_request() if site.observer else self._upstream(filtered.headers)
         )
-
-    @property
-    def upgrade(self) -> bool:
-        """Whether this opens a WebSocket (RFC 6455 4.1)."""
-        return b"websocket" in tokens(self.request.headers, b"upgrade")
 
     @property
     def language(self) -> str:

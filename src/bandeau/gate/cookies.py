@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from bandeau.gate.verdict import Allowance, Names
-from bandeau.wire.cookies import Removal, kept, name_value, pairs, removes
+from bandeau.wire.cookies import Removal, kept, name_value, removes
 from bandeau.wire.headers import RawHeaders, every, without
 
 OURS = (b"__Host-bandeau", b"__Secure-bandeau", b"bandeau")
@@ -59,11 +59,6 @@ def response(headers: RawHeaders, allowance: Allowance) -> Filtered:
                 continue
         out.append((name, value))
     return Filtered(out, tuple(held))
-
-
-def names(headers: RawHeaders) -> list[bytes]:
-    """Return the names of the cookies in a request, repeats kept."""
-    return [name for value in every(headers, b"cookie") for name, _ in pairs(value)]
 
 
 def sweep(held: Iterable[bytes], host: str, path: str, *, secure: bool) -> RawHeaders:

@@ -66,11 +66,6 @@ def frame_policy(allowance: Allowance, kinds: Iterable[str], *, plain: bool = Fa
     return _single(lists, rest)
 
 
-def tightening(hosts: Iterable[str]) -> str:
-    """Return a policy that bars everything foreign but some hosts, for a `<meta>` in a live page."""
-    return serialise({"default-src": (*_BASE, *_sources(hosts))})
-
-
 def _sources(hosts: Iterable[str]) -> tuple[str, ...]:
     """A host source without a port means the default port; loopback names have none to speak of."""
     return tuple(host + ":*" if is_loopback(host) else host for host in hosts)
