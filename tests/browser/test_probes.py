@@ -376,6 +376,21 @@ def test_a_strict_site_sees_no_violation_of_ours(
         assert errors == []
 
 
+def test_a_site_with_trusted_types_keeps_its_own_frames(tmp_path: Path, visitor: Visitor) -> None:
+    policy = b"require-trusted-types-for 'script'; trusted-types own"
+    with served(
+        tmp_path,
+        {"/": b"<!doctype html><html lang=en><title>t</title><p>x"},
+        (b"content-security-policy", policy),
+    ) as sites:
+        page = visitor().new_page()
+        page.goto(f"http://site.localhost:{sites.port}/")
+        made = """async html => { const own = trustedTypes.createPolicy('own', {createHTML: s => s});
+            const f = document.createElement('iframe'); f.srcdoc = own.createHTML(html); document.body.append(f);
+            await new Promise(done => f.onload = done); return f.contentDocument.body.innerHTML }"""
+        assert page.evaluate(made, "<p>plain</p>") == "<p>plain</p>"
+
+
 FORGERIES = """<!doctype html><title>evil</title>
 <iframe name=inner></iframe><iframe id=framed src="http://site.localhost:{port}/_b/settings"></iframe>
 <form id=forge method=post action="http://site.localhost:{port}/_b/choice" target=inner>

@@ -103,3 +103,25 @@ def test_geolocation_that_an_edge_adds_is_known_by_name() -> None:
     ):
         assert h.GEOLOCATION.fullmatch(name)
     assert not h.GEOLOCATION.fullmatch(b"cf-ray")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "upstream", "seconds"),
+    [
+        ([], 200, b"max-age=60", 60),
+        ([], 200, b"public, max-age=60, s-maxage=600", 600),
+        ([], 200, b"private, max-age=60", 0),
+        ([], 200, b"max-age=60, no-store", 0),
+        ([], 200, b"no-cache", 0),
+        ([], 200, b"max-age=x", 0),
+        ([], 404, b"max-age=60", 0),
+        ([(b"authorization", b"Basic x")], 200, b"public, max-age=60", 0),
+    ],
+)
+def test_an_edge_keeps_only_what_shared_caches_may(
+    asked: RawHeaders, status: int, upstream: bytes, seconds: int
+) -> None:
+    assert h.shareable(asked, status, [(b"cache-control", upstream)], []) == seconds
+    assert (
+        h.shareable(asked, status, [(b"cache-control", upstream)], [(b"set-cookie", b"a=1")]) == 0
+    )

@@ -194,16 +194,17 @@ def personal(headers: RawHeaders) -> RawHeaders:
     return replaced(gone, b"cache-control", value)
 
 
-def shareable(status: int, upstream: RawHeaders, out: RawHeaders) -> int:
+def shareable(asked: RawHeaders, status: int, upstream: RawHeaders, out: RawHeaders) -> int:
     """Return for how many seconds an edge may keep a page for its state; 0 for not at all.
 
-    As long as upstream lets shared caches keep it (RFC 9111 5.2.2), and nothing is set by it.
+    As long as upstream lets shared caches keep it (RFC 9111 5.2.2), nothing is set by it, and it was
+    not asked for with credentials (RFC 9111 3.5).
     """
     directives = dict(part.partition(b"=")[::2] for part in tokens(upstream, b"cache-control"))
     barred = {b"private", b"no-store", b"no-cache"} & set(directives)
     age = directives.get(b"s-maxage", directives.get(b"max-age", b"")).strip(b'"')
-    sets = first(out, b"set-cookie") is not None
-    return int(age) if status == 200 and not barred and not sets and age.isdigit() else 0  # noqa: PLR2004
+    personal = first(out, b"set-cookie") is not None or first(asked, b"authorization") is not None
+    return int(age) if status == 200 and not barred and not personal and age.isdigit() else 0  # noqa: PLR2004
 
 
 def for_edge(out: RawHeaders, seconds: int) -> RawHeaders:

@@ -85,7 +85,8 @@ class Filtered:
             out = heads.personal(heads.tagged(out, setting.key))
             secure = setting.request.scheme == "https"
             out += cookies.sweep(setting.swept, setting.host, setting.request.path, secure=secure)
-            seconds = heads.shareable(status, upstream, out) if page and setting.edge else 0
+            asked = setting.request.headers
+            seconds = heads.shareable(asked, status, upstream, out) if page and setting.edge else 0
             out = heads.for_edge(out, seconds) if seconds else vary(out, b"Cookie", b"Sec-GPC")
         self.headers = self._guarded(out, governed=governed)
 

@@ -149,8 +149,8 @@
       }
     }
     const inner = element.localName === "iframe" && read.call(element, "srcdoc");
-    const safe = inner && cleaned(inner);
-    if (safe && safe !== inner) {
+    const safe = inner ? attempt(() => cleaned(inner)) ?? "" : inner;  // Trusted Types may forbid the look
+    if (safe !== inner) {
       write.call(element, "srcdoc", safe);
       found = true;
     }
@@ -187,7 +187,7 @@
   // An attribute that is set where the element already stands.
   const setting = (element, name, value, set) => {
     const lower = String(name).toLowerCase();
-    if (lower === "srcdoc" && element.localName === "iframe") return set(attempt(() => cleaned(String(value))) ?? "");
+    if (lower === "srcdoc" && element.localName === "iframe") return set(attempt(() => cleaned(value)) ?? "");
     if (attempt(() => bars(element, lower, value)) ?? true) return void shelve(element, lower, value);
     if (lower === "rel" && element.localName === "link" && HINT.test(value)) {
       const href = read.call(element, "href");
