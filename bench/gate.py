@@ -1,6 +1,7 @@
 """What the gate costs a request: `python bench/gate.py`. Medians of interleaved rounds in one process.
 
-Without HTML: an ASGI application that answers JSON, bare and behind the gate, called without a socket.
+Without HTML: an ASGI application that answers JSON, bare and behind the gate, called without a socket;
+by visitors who are known (they loaded a page just now, as most requests' visitors did) and by new ones.
 With HTML: pages of 100 kB and 500 kB through the gate, beside gzip -6 and beside rendering as much
 text with Jinja2.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import itertools
 import statistics
 import tempfile
 import time
@@ -20,6 +22,7 @@ import jinja2
 
 from bandeau import Bandeau
 from bandeau.adapters.asgi import Message, Receive, Scope, Send
+from bandeau.decision import cookie
 from bandeau.policy.file import loads
 
 ROUNDS = 5
@@ -33,12 +36,13 @@ POLICY = (
 TEMPLATE = """{% for row in rows %}<p class="{{ row.a }}">{{ row.b }} <a href="/{{ row.c }}">{{ row.d }}</a>
 <em>{{ row.e }}</em>{% if row.c %}<br><img src="/{{ row.c }}.png" alt="">{% endif %}</p>{% endfor %}"""
 COOKIES = b"; ".join(b"name%d=value-of-some-length-%d" % (n, n) for n in range(10)) + b"; session=1"
+SERIAL = itertools.count()
 
 
-def scope(path: str, accept: bytes, destination: bytes) -> Scope:
+def scope(path: str, accept: bytes, destination: bytes, cookies: bytes = COOKIES) -> Scope:
     return {
         "type": "http", "method": "GET", "scheme": "https", "path": path, "raw_path": path.encode(), "query_string": b"",
-        "headers": [(b"host", b"paper.example"), (b"accept", accept), (b"sec-fetch-dest", destination), (b"cookie", COOKIES),
+        "headers": [(b"host", b"paper.example"), (b"accept", accept), (b"sec-fetch-dest", destination), (b"cookie", cookies),
                     (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64)"), (b"accept-language", b"fr-FR,fr;q=0.9")],
     }  # fmt: skip
 
@@ -65,13 +69,17 @@ async def _send(_message: Message) -> None:
     pass
 
 
-def seconds(app: object, asked: Scope, count: int) -> float:
-    """Return the time of one request, over `count` of them."""
+def seconds(app: object, asked: Scope, count: int, *, new: bytes = b"") -> float:
+    """Return the time of one request, over `count` of them; with `new` cookies by a visitor each."""
+    scopes = [dict(asked) for _ in range(count)]
+    for one in scopes if new else ():
+        kept = [pair for pair in asked["headers"] if pair[0] != b"cookie"]
+        one["headers"] = [*kept, (b"cookie", b"n=%d; %s" % (next(SERIAL), new))]
 
     async def run() -> float:
         started = time.perf_counter()
-        for _ in range(count):
-            await app(dict(asked), _receive, _send)  # type: ignore[operator]
+        for one in scopes:
+            await app(one, _receive, _send)  # type: ignore[operator]
         return (time.perf_counter() - started) / count
 
     return asyncio.run(run())
@@ -96,11 +104,23 @@ def main() -> None:
         bare = application(b'{"a": 1}', b"application/json")
         gated = site.asgi(bare)  # type: ignore[arg-type]
         asked = scope("/api", b"*/*", b"empty")
-        one, two = medians(lambda: seconds(bare, asked, 5000), lambda: seconds(gated, asked, 5000))
-        print("a request that is no page, 11 cookies")
-        print(
-            f"  bare {one * 1e6:6.1f} µs   gated {two * 1e6:6.1f} µs   more {(two - one) * 1e6:5.1f} µs"
-        )
+        all_of_it = frozenset(site.current.order)
+        made = cookie.Choice(site.current.digest, all_of_it, all_of_it, int(time.time() // 60))
+        value = cookie.encode(made, site.current.order, site.desk.key)
+        chosen = COOKIES + b"; __Host-bandeau=" + value.encode()
+        columns = {
+            "bare": lambda: seconds(bare, asked, 5000),
+            "a known visitor": lambda: seconds(gated, asked, 5000),
+            "a known visitor with a choice": lambda: seconds(
+                gated, scope("/api", b"*/*", b"empty", chosen), 5000
+            ),
+            "a new visitor": lambda: seconds(gated, asked, 5000, new=COOKIES),
+            "a new visitor with a choice": lambda: seconds(gated, asked, 5000, new=chosen),
+        }
+        first, *others = medians(*columns.values())
+        print(f"a request that is no page, 11 cookies: bare {first * 1e6:.1f} µs, through the gate")
+        for name, found in zip(list(columns)[1:], others, strict=True):
+            print(f"  {name:30} {found * 1e6:6.1f} µs   more {(found - first) * 1e6:5.1f} µs")
         for size in (100_000, 500_000):
             page = splice.pages()[0]
             while len(page) < size:

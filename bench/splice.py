@@ -8,12 +8,14 @@ Without a folder: a page made of the newspaper's own parts, with scripts and sty
 from __future__ import annotations
 
 import gzip
+import importlib
 import random
 import sys
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bandeau.gate.markup import Frame, Markup
 
@@ -87,6 +89,34 @@ def best(task: Callable[[], object]) -> float:
     return min(times)
 
 
+def _lolhtml() -> Callable[[bytes], object] | None:
+    """Return a rewriting of the same pages by lol_html, which is written in Rust: links and frames."""
+    try:
+        lol = importlib.import_module("lolhtml")
+    except ImportError:
+        return None
+
+    class Handler:
+        def __init__(self, html: str) -> None:
+            self.html = html
+
+        def element(self, element: Any) -> None:
+            place = element.prepend if element.tag_name in ("head", "body") else element.before
+            place(self.html, lol.ContentType.HTML)
+
+    def rewritten(page: bytes) -> None:
+        parts = Parts()
+        html = {"head": parts.head(), "body": parts.body(None), "iframe, link": b"<span>x</span>"}
+        rewriter = lol.HTMLRewriter(lambda _chunk: None)
+        for selector, inserted in html.items():
+            rewriter.on(selector, Handler(inserted.decode()))
+        for at in range(0, len(page), CHUNK):
+            rewriter.write(page[at : at + CHUNK])
+        rewriter.end()
+
+    return rewritten
+
+
 def main() -> None:
     found = pages()
     size = sum(map(len, found)) / 1e6
@@ -94,6 +124,11 @@ def main() -> None:
     theirs = size / best(lambda: [zlib.compress(page, 6) for page in found])
     print(f"splicing, {len(found)} pages of {size:.1f} MB together")
     print(f"  spliced {ours:6.1f} MB/s   gzip -6 {theirs:6.1f} MB/s   ratio {ours / theirs:.2f}")
+    if lolhtml := _lolhtml():
+        other = size / best(lambda: [lolhtml(page) for page in found])
+        print(f"  python-lolhtml {other:6.1f} MB/s   ratio {ours / other:.2f}")
+    else:
+        print("  python-lolhtml is not installed (pip install python-lolhtml): no ratio to it")
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def test_what_is_no_page_passes_untouched_under_the_narrowest_policy(
     assert filtered.passthrough
     assert first(filtered.headers, b"cache-control") == b"public, max-age=9"
     assert first(filtered.headers, b"etag") == b'"e"'
-    assert first(filtered.headers, b"content-security-policy") == site.narrowest.encode()
+    assert first(filtered.headers, b"content-security-policy") == site.narrowest
 
 
 def test_pictures_carry_no_policy(site: Site) -> None:
@@ -265,7 +265,7 @@ def test_a_changed_policy_keeps_refusals_and_asks_only_for_what_changed(
     grown = loads(SMALL.replace('"*.ads.localhost"', '"*.more.localhost"'))
     after = Site.from_policy(grown, f"sqlite:///{tmp_path / 'bandeau.db'}")
     try:
-        consent = after.consent(request("/", cookie))
+        consent = after.exchange(request("/", cookie)).consent
         assert consent.granted == {"social"}
         assert consent.asks == {"ads"}
     finally:

@@ -22,7 +22,7 @@ from bandeau.gate.verdict import STORAGE, Rules
 from bandeau.notice import Notice
 from bandeau.notice.form import Posted, local, read
 from bandeau.wire.cookies import Removal
-from bandeau.wire.headers import RawHeaders, first
+from bandeau.wire.headers import RawHeaders
 from bandeau.wire.hosts import authority
 from bandeau.wire.messages import Reply, Request
 
@@ -59,7 +59,7 @@ class Asked:
 
     @property
     def json(self) -> bool:
-        return b"application/json" in (first(self.request.headers, b"accept") or b"")
+        return b"application/json" in (self.request.first(b"accept") or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,9 @@ def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
 
 def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     """Turn a posted form into a decision, or say why not. Nothing is granted here."""
-    headers = asked.request.headers
-    if not asked.own or not same_origin(asked.request) or first(headers, b"sec-purpose"):
+    if not asked.own or not same_origin(asked.request) or asked.request.first(b"sec-purpose"):
         return problem(desk, asked, 403, "forged")
-    kind = (first(headers, b"content-type") or b"").split(b";")[0].strip().lower()
+    kind = (asked.request.first(b"content-type") or b"").split(b";")[0].strip().lower()
     posted = read(_fields(body), desk.rules.policy) if kind == _FORM else None
     if posted is None:
         return problem(desk, asked, 400, "other")
@@ -137,10 +136,10 @@ def same_origin(request: Request) -> bool:
     `Referrer-Policy: no-referrer` sends `Origin: null` from its own forms. Else `Origin` must be
     the request's own (RFC 6454 7.3); without either, nothing changes.
     """
-    site = first(request.headers, b"sec-fetch-site")
+    site = request.first(b"sec-fetch-site")
     if site is not None:
         return site == b"same-origin"
-    origin = first(request.headers, b"origin")
+    origin = request.first(b"origin")
     return origin is not None and origin.decode("latin-1") == f"{request.scheme}://{request.host}"
 
 
@@ -195,7 +194,7 @@ def _removals(desk: Desk, asked: Asked, after: Consent) -> RawHeaders:
     request = asked.request
     allowance = desk.rules.allowance(after.granted)
     secure = request.scheme == "https"
-    held = cookies.request(request.headers, allowance).held
+    held = cookies.request(request.every(b"cookie"), allowance).held
     read = authority(request.host)
     lines = cookies.sweep(held, read[0] if read else "", "/", secure=secure)
     before = desk.rules.allowance(asked.consent.granted)

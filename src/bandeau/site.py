@@ -26,7 +26,7 @@ from bandeau.gate import connections, cookies, csp, guard
 from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Frame
 from bandeau.gate.observe import Observed, Observer
-from bandeau.gate.response import Filtered, Setting, may_be_page
+from bandeau.gate.response import Filtered, may_be_page
 from bandeau.gate.strict import Parts
 from bandeau.gate.verdict import STORAGE, Allowance, Rules
 from bandeau.ledger import keys
@@ -37,7 +37,7 @@ from bandeau.policy.file import load
 from bandeau.policy.model import Feature, Policy, Service
 from bandeau.wire.codings import supported
 from bandeau.wire.cookies import value_of
-from bandeau.wire.headers import RawHeaders, every, first, without
+from bandeau.wire.headers import RawHeaders, without
 from bandeau.wire.hosts import authority, target
 from bandeau.wire.messages import Reply, Request
 
@@ -45,17 +45,15 @@ __all__ = ["Exchange", "Reply", "Request", "Site"]
 
 _log = logging.getLogger("bandeau")
 Purposes = frozenset[str]
-_NOT_PASSED = (
-    b"available-dictionary",
-    b"accept-encoding",
-)  # the first would make pages unreadable here
-_FORWARDED = (
-    b"forwarded",
-    b"x-forwarded-for",
-    b"x-real-ip",
-    b"true-client-ip",
-    b"cf-connecting-ip",
+# Cookies and codings are passed on as far as allowed and readable; a dictionary would make pages
+# unreadable here.
+_NOT_PASSED = frozenset((b"cookie", b"accept-encoding", b"available-dictionary"))
+_FORWARDED = frozenset(
+    b"forwarded x-forwarded-for x-real-ip true-client-ip cf-connecting-ip".split()
 )
+
+
+_REMEMBERED = 4096  # bytes of a head: what strangers send may take 4 MiB here and no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,23 @@ class _Origin:
 
     own: bool
     host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """What a request's Host, cookies and signal come to: the same for a page and all that it loads.
+
+    A foreign Host is served undecided and cannot choose.
+    """
+
+    own: bool  # the Host is the site's
+    host: str  # without port
+    consent: Consent
+    allowance: Allowance
+    held: tuple[bytes, ...]  # names of the cookies that may not be read
+    told: tuple[tuple[bytes, bytes], ...]  # what the application gets instead: the rest, our word
+    dropped: frozenset[bytes]  # headers that it does not get
+    hidden: tuple[bytes, ...]  # how the names of headers begin that it gets only after a look
 
 
 OnWithdraw = Callable[[frozenset[str], tuple[str, ...]], None]
@@ -89,6 +104,7 @@ class Site:
     ) -> None:
         self.on_withdraw: OnWithdraw | None = None
         self.policy = policy
+        self.prefix = policy.site.prefix + "/"
         self.ledger = ledger
         self.observer = observer
         self._now = now
@@ -100,13 +116,13 @@ class Site:
         self.published = ledger.published()
         self.desk = Desk(self.rules, self.notice, self.current, self._key, now)
         several = self.rules.own if len(self.rules.own) > 1 else ()
-        self.narrowest = csp.policy(self.rules.allowance(frozenset()), sorted(several))
+        self.narrowest = csp.policy(self.rules.allowance(frozenset()), sorted(several)).encode()
         self._said: dict[str, float] = {}
 
         @lru_cache(maxsize=256)
-        def policies(allowance: Allowance, host: str, plain: bool) -> str:  # noqa: FBT001
+        def policies(allowance: Allowance, host: str, plain: bool) -> bytes:  # noqa: FBT001
             others = sorted(own for own in self.rules.own if own != host)
-            return csp.policy(allowance, others, plain=plain)
+            return csp.policy(allowance, others, plain=plain).encode()
 
         self._policies = policies
 
@@ -121,6 +137,7 @@ class Site:
         self._origin = origin
         self.key = lru_cache(maxsize=1024)(self._key_of)
         self.parts = lru_cache(maxsize=1024)(self._parts_of)
+        self._remembered = lru_cache(maxsize=1024)(self._visitor_of)
 
     @classmethod
     def from_policy(
@@ -191,28 +208,49 @@ class Site:
         self._tell(found)
         return found.reply
 
-    def consent(self, request: Request) -> Consent:
-        """Return the choice in force for a request; what cannot be read is no choice."""
-        name = endpoints.cookie_name(self.desk, request.scheme)
-        sent = [header for header in every(request.headers, b"cookie") if name in header]
-        found = {value for header in sent for value in value_of(header, name)}
-        choice = None
-        if len(found) == 1 and self.origin(request).own:
-            choice = cookie.decode(
-                found.pop(),
-                self.published,
-                self._key,
-                now=self._now(),
-                valid_days=self.policy.site.valid_days,
-            )
-        return consent_of(choice, self.current, self.published, signal=opted_out(request.headers))
+    def visitor(self, request: Request) -> Visitor:
+        """Return what holds for a request; what cannot be read of it is no choice."""
+        sent = request.every(b"cookie")
+        small = sum(map(len, sent)) + len(request.host) <= _REMEMBERED
+        read = self._remembered if small else self._visitor_of
+        signal = opted_out(request.every(b"sec-gpc"))
+        return read(request.scheme, request.host, sent, signal, self._now())
 
-    def origin(self, request: Request) -> _Origin:
-        """Say whose Host a request names; a foreign one is served undecided and cannot choose."""
-        found = self._origin(request.scheme, request.host)
-        if not found.own and found.host != "invalid":
-            self._say_unknown(f"{request.scheme}://{request.host}")
-        return found
+    def _visitor_of(
+        self,
+        scheme: str,
+        host: str,
+        sent: tuple[bytes, ...],
+        signal: bool,  # noqa: FBT001 (a cache key has no names)
+        now: int,
+    ) -> Visitor:
+        """Read the head of a request; the answer holds for a minute: `now` is in minutes, UTC."""
+        origin = self._origin(scheme, host)
+        if not origin.own and origin.host != "invalid":
+            self._say_unknown(f"{scheme}://{host}")
+        name = endpoints.cookie_name(self.desk, scheme)
+        found = {value for header in sent if name in header for value in value_of(header, name)}
+        choice = None
+        if len(found) == 1 and origin.own:
+            valid = self.policy.site.valid_days
+            choice = cookie.decode(
+                found.pop(), self.published, self._key, now=now, valid_days=valid
+            )
+        consent = consent_of(choice, self.current, self.published, signal=signal)
+        allowance = self.rules.allowance(consent.granted)
+        read = cookies.request(sent, allowance)
+        granted = ", ".join(p for p in self.current.order if p in consent.granted)
+        anonymous = self.policy.site.anonymise_upstream_ip and "ip_address" not in allowance.data
+        return Visitor(
+            own=origin.own,
+            host=origin.host,
+            consent=consent,
+            allowance=allowance,
+            held=read.held,
+            told=(*read.headers, (b"bd-purposes", granted.encode("ascii"))),
+            dropped=_NOT_PASSED | _FORWARDED if anonymous else _NOT_PASSED,
+            hidden=heads.OURS if "geolocation" in allowance.data else heads.OURS + heads.LOCATING,
+        )
 
     def _key_of(
         self,
@@ -233,6 +271,12 @@ class Site:
             str(own),
         )
 
+    def _consent_of(self, value: bytes, signal: bool, now: int) -> Consent:  # noqa: FBT001
+        """Read a cookie's value, which holds for a minute: `now` is in minutes since 1970 UTC."""
+        valid = self.policy.site.valid_days
+        choice = cookie.decode(value, self.published, self._key, now=now, valid_days=valid)
+        return consent_of(choice, self.current, self.published, signal=signal)
+
     def _parts_of(self, scheme: str, host: str) -> Parts:
         scripts, styles = (guard.script_hash(),), (self.notice.style_hash,)
         return Parts(scripts, styles, f"{scheme}://{host}", self.policy.site.prefix)
@@ -241,7 +285,7 @@ class Site:
         """Return the signed address of ours that leads to an outbound link's target."""
         return connections.outbound(url, self.policy.site.prefix, self.desk.key)
 
-    def policy_for(self, allowance: Allowance, host: str, scheme: str) -> str:
+    def policy_for(self, allowance: Allowance, host: str, scheme: str) -> bytes:
         """Return the second CSP for an allowance."""
         if not allowance.granted:
             return self.narrowest
@@ -272,33 +316,30 @@ class Exchange:
     def __init__(self, site: Site, request: Request) -> None:
         self.site = site
         self.request = request
-        self.origin = site.origin(request)
-        self.consent = site.consent(request)
-        self.allowance = site.rules.allowance(self.consent.granted)
-        prefix = site.policy.site.prefix
-        self.endpoint = request.path.startswith(prefix + "/") or request.path == prefix
-        filtered = cookies.request(request.headers, self.allowance)
-        self.swept = () if first(request.headers, b"sec-purpose") else filtered.held
+        self._visitor = visitor = site.visitor(request)
+        self.consent = visitor.consent
+        self.allowance = visitor.allowance
+        self.destination = request.first(b"sec-fetch-dest") or b""
+        self.swept = () if request.first(b"sec-purpose") else visitor.held
+        self.endpoint = (request.path + "/").startswith(site.prefix)
         self.reply = None if self.endpoint or site.observer else self._closed()
-        self.request_headers = (
-            self._observed_request() if site.observer else self._upstream(filtered.headers)
-        )
+        self.request_headers = self._observed_request() if site.observer else self._upstream()
 
     @property
     def language(self) -> str:
         """The notice's language as far as the request tells it; a page's own goes before it."""
-        accepted = first(self.request.headers, b"accept-language")
+        accepted = self.request.first(b"accept-language")
         return self.site.notice.language(None, accepted.decode("latin-1") if accepted else None)
 
     @property
     def asked(self) -> Asked:
         """The request as endpoints see it."""
-        return Asked(self.request, self.consent, self.origin.own, self.language, self.edge_key)
+        return Asked(self.request, self.consent, self._visitor.own, self.language, self.edge_key)
 
     @property
     def edge_key(self) -> str:
         """The key under which an edge may keep what this request gets: its state, and what it is for."""
-        destination = first(self.request.headers, b"sec-fetch-dest") or b"document"
+        destination = self.destination or b"document"
         return f"{self.key}-{destination.decode('latin-1') if destination.isalpha() else 'other'}"
 
     @property
@@ -311,14 +352,62 @@ class Exchange:
         """The state that a page is rewritten for: two visitors with the same key get the same bytes."""
         consent = self.consent
         return self.site.key(
-            consent.granted, consent.asks, consent.signal, self.language, self.origin.own
+            consent.granted, consent.asks, consent.signal, self.language, self._visitor.own
         )
+
+    @property
+    def narrowest(self) -> bytes:
+        """The second CSP of a visitor who has granted nothing."""
+        return self.site.narrowest
+
+    @property
+    def policy(self) -> bytes:
+        """The second CSP of this visitor."""
+        return self.site.policy_for(self.allowance, self.host, self.request.scheme)
+
+    @property
+    def own(self) -> bool:
+        """Whether the request names the site; only there the notice stands."""
+        return self._visitor.own
+
+    @property
+    def host(self) -> str:
+        """The site's host as the request names it, without port."""
+        return self._visitor.host
+
+    @property
+    def parts(self) -> Parts:
+        """What a site's own strict policy has to let in."""
+        return self.site.parts(self.request.scheme, self.request.host)
+
+    @property
+    def edge(self) -> bool:
+        """Whether a cache in front keeps pages by state."""
+        return self.site.policy.site.edge_cache
+
+    @property
+    def connections(self) -> str | None:
+        """The Connection-Allowlist, in strict network mode."""
+        declared = self.site.policy.site
+        if declared.network != "strict":
+            return None
+        plain = self.request.scheme == "http"
+        return connections.allowlist(self.allowance, declared.link_hosts, plain=plain)
+
+    @property
+    def outbound(self) -> Callable[[str], str] | None:
+        """What makes a signed link of ours, in strict network mode."""
+        return self.site.outbound if self.site.policy.site.network == "strict" else None
+
+    def fragments(self, nonce: str | None, *, framed: bool) -> Fragments:
+        """Return what is put into this page."""
+        return _PageFragments(self, nonce, framed=framed)
 
     def response(self, status: int, headers: RawHeaders) -> Filtered | Observed:
         """Take the head of upstream's response through the gate."""
         if self.site.observer:
             return Observed(self.site.observer, self.request, self.allowance, status, headers)
-        return Filtered(self._setting(), status, headers)
+        return Filtered(self, status, headers)
 
     def informational(self, headers: RawHeaders) -> RawHeaders:
         """Filter a 1xx response, of which only 103 says anything (RFC 8297)."""
@@ -354,56 +443,29 @@ class Exchange:
             return endpoints.closed(self.site.desk, self.asked, found.id)
         return Reply(204, [(b"cache-control", b"private, no-store")])
 
-    def _upstream(self, headers: RawHeaders) -> RawHeaders:
+    def _upstream(self) -> RawHeaders:
         """What the application may see: no client's word for ours, no place unless it was granted."""
-        hidden = () if "geolocation" in self.allowance.data else heads.LOCATING
+        request, visitor = self.request, self._visitor
+        dropped, hidden = visitor.dropped, visitor.hidden
         out = [
             pair
-            for pair in headers
-            if not pair[0].startswith(b"bd-")
-            and pair[0] not in _NOT_PASSED
-            and not (pair[0].startswith(hidden) and heads.GEOLOCATION.fullmatch(pair[0]))
+            for pair in request.headers
+            if pair[0] not in dropped
+            and not (pair[0].startswith(hidden) and heads.HIDDEN.fullmatch(pair[0]))
         ]
-        if self.site.policy.site.anonymise_upstream_ip and "ip_address" not in self.allowance.data:
-            out = without(out, *_FORWARDED)
-        page = may_be_page(self.request)
-        if page or first(out, b"if-none-match"):
+        page = may_be_page(request)
+        if page or request.first(b"if-none-match"):
             out = heads.conditional(out, self.key, page=page)
-        out.append((b"accept-encoding", _codings(b",".join(every(headers, b"accept-encoding")))))
-        granted = [p for p in self.site.current.order if p in self.consent.granted]
-        return [*out, (b"bd-purposes", ", ".join(granted).encode("ascii"))]
+        out.append((b"accept-encoding", _codings(request.every(b"accept-encoding"))))
+        out += visitor.told
+        return out
 
     def _observed_request(self) -> RawHeaders:
         observer = self.site.observer
         if observer:
-            for name in cookies.request(self.request.headers, self.allowance).held:
+            for name in self._visitor.held:
                 observer.saw("cookie read", name.decode("latin-1"), self.request.path)
         return without(self.request.headers, b"available-dictionary")
-
-    def _connections(self) -> str | None:
-        declared = self.site.policy.site
-        if declared.network != "strict":
-            return None
-        plain = self.request.scheme == "http"
-        return connections.allowlist(self.allowance, declared.link_hosts, plain=plain)
-
-    def _setting(self) -> Setting:
-        site, request = self.site, self.request
-        return Setting(
-            request=request,
-            allowance=self.allowance,
-            narrowest=site.narrowest,
-            policy=site.policy_for(self.allowance, self.origin.host, request.scheme),
-            key=self.key,
-            host=self.origin.host,
-            parts=site.parts(request.scheme, request.host),
-            frame=self.frame,
-            edge=site.policy.site.edge_cache,
-            connections=self._connections(),
-            outbound=site.outbound if site.policy.site.network == "strict" else None,
-            swept=self.swept,
-            fragments=lambda nonce, framed: _PageFragments(self, nonce, framed=framed),
-        )
 
 
 class _PageFragments(Fragments):
@@ -425,7 +487,7 @@ class _PageFragments(Fragments):
         return tag if self._framed else tag + self._notice.head(self._nonce)
 
     def body(self, lang: str | None) -> bytes:
-        if self._framed or not self._exchange.origin.own:
+        if self._framed or not self._exchange.own:
             return b""
         return self._notice.first(self._language(lang), self._exchange.consent, back=self._back)
 
@@ -447,7 +509,7 @@ class _PageFragments(Fragments):
         )
 
     def _language(self, lang: str | None) -> str:
-        accepted = first(self._exchange.request.headers, b"accept-language")
+        accepted = self._exchange.request.first(b"accept-language")
         return self._notice.language(lang, accepted.decode("latin-1") if accepted else None)
 
 
@@ -458,10 +520,10 @@ def guard_data(allowance: Allowance) -> guard.GuardData:
 
 
 @lru_cache(maxsize=256)
-def _codings(accepted: bytes) -> bytes:
+def _codings(accepted: tuple[bytes, ...]) -> bytes:
     """Return what of an Accept-Encoding can be read here."""
     known = {coding.encode("ascii") for coding in supported()}
-    members = [member.strip().lower() for member in accepted.split(b",")]
+    members = [member.strip().lower() for member in b",".join(accepted).split(b",")]
     return b", ".join(m for m in members if m.partition(b";")[0].strip() in known) or b"identity"
 
 

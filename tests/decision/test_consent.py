@@ -53,7 +53,7 @@ def test_refusals_stay_through_a_policy_change() -> None:
 
 def test_only_the_exact_value_1_is_the_signal() -> None:
     for value in (b'"1"', b"1, 1", b"0", b"01", b"true", b"", b"11"):
-        assert not opted_out([(b"sec-gpc", value)])
-    assert opted_out([(b"sec-gpc", b" 1 ")])
-    assert opted_out([(b"sec-gpc", b"0"), (b"sec-gpc", b"1")])
+        assert not opted_out([value])
+    assert opted_out([b" 1 "])
+    assert opted_out([b"0", b"1"])
     assert not opted_out([])

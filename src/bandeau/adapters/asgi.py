@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from bandeau.site import Exchange, Request, Site
-from bandeau.wire.headers import RawHeaders, every
+from bandeau.wire.headers import RawHeaders
 from bandeau.wire.messages import Reply
 
 Message = MutableMapping[str, Any]
@@ -20,6 +20,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_SCHEMES = {"ws": "http", "wss": "https"}
 _log = logging.getLogger("bandeau")
 # They send bytes past the filter: a path, a file descriptor, a pushed or hinted request.
 _BYPASSES = ("http.response.pathsend", "http.response.zerocopysend", "http.response.push")
@@ -113,45 +114,45 @@ class Responder:
     async def _body(self, message: Message) -> None:
         if self._filtered is None:
             return
+        if self._filtered.passthrough:
+            await self._send(message)
+            return
         chunk, more = message.get("body", b""), message.get("more_body", False)
-        if not self._filtered.passthrough:
-            chunk = self._filtered.feed(chunk) if chunk else b""
-            chunk += b"" if more else self._filtered.close()
+        chunk = self._filtered.feed(chunk) if chunk else b""
+        chunk += b"" if more else self._filtered.close()
         if chunk or not more:
             await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
 def request_of(scope: Scope) -> Request:
     """Make a Request of an ASGI scope."""
-    headers = raw(scope["headers"])
-    hosts = every(headers, b"host")  # more than one is none (RFC 9112 3.2)
-    host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
     path = scope.get("raw_path") or scope["path"].encode("utf-8")
-    scheme = str(scope.get("scheme", "http"))
-    return Request(
-        method=scope.get("method", "GET"),
-        scheme={"ws": "http", "wss": "https"}.get(scheme, scheme),
-        host=host,
-        path=path.decode("latin-1").partition("?")[0],
-        query=scope.get("query_string", b"").decode("latin-1"),
-        headers=headers,
+    scheme = scope.get("scheme", "http")
+    request = Request(
+        scope.get("method", "GET"),
+        _SCHEMES.get(scheme, scheme),
+        "",
+        path.decode("latin-1").partition("?")[0],
+        scope.get("query_string", b"").decode("latin-1"),
+        raw(scope["headers"]),
     )
+    hosts = request.every(b"host")
+    if len(hosts) == 1:  # more than one is none (RFC 9112 3.2)
+        request.host = hosts[0].decode("latin-1")
+    return request
 
 
 def raw(headers: Any) -> RawHeaders:
     """Return ASGI headers as a list of lower-case names and values."""
-    return [(bytes(name).lower(), bytes(value)) for name, value in headers]
+    return [(name.lower(), value) for name, value in headers]
 
 
 def inner_scope(scope: Scope, exchange: Exchange) -> Scope:
     """Return the scope that the application sees."""
-    extensions = {k: v for k, v in (scope.get("extensions") or {}).items() if k not in _BYPASSES}
-    return {
-        **scope,
-        "headers": exchange.request_headers,
-        "extensions": extensions,
-        "bandeau": exchange.consent,
-    }
+    inner = {**scope, "headers": exchange.request_headers, "bandeau": exchange.consent}
+    if scope.get("extensions"):
+        inner["extensions"] = {k: v for k, v in scope["extensions"].items() if k not in _BYPASSES}
+    return inner
 
 
 async def read_body(receive: Receive, limit: int) -> bytes | None:

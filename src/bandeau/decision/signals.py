@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bandeau.wire.headers import RawHeaders, every
+from collections.abc import Iterable
 
 
-def opted_out(headers: RawHeaders) -> bool:
-    """Say whether `Sec-GPC: 1` was sent: exactly `1`; of several headers one such is enough.
+def opted_out(sent: Iterable[bytes]) -> bool:
+    """Say whether `Sec-GPC` headers say `1`: exactly that; of several headers one such is enough.
 
     Global Privacy Control, W3C draft of April 2026, "The Sec-GPC Header Field".
     """
-    return any(value.strip(b" \t") == b"1" for value in every(headers, b"sec-gpc"))
+    return b"1" in [value.strip(b" \t") for value in sent]

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from bandeau.gate.verdict import Allowance, Names
 from bandeau.wire.cookies import Removal, kept, name_value, removes
-from bandeau.wire.headers import RawHeaders, every, without
+from bandeau.wire.headers import RawHeaders
 
 OURS = (b"__Host-bandeau", b"__Secure-bandeau", b"bandeau")
 SWEEP_LINES = (
@@ -27,21 +26,17 @@ class Filtered:
     held: tuple[bytes, ...]
 
 
-def request(headers: RawHeaders, allowance: Allowance) -> Filtered:
-    """Take from a request every cookie that may not be read; ours is nobody else's business."""
+def request(sent: Iterable[bytes], allowance: Allowance) -> Filtered:
+    """Take from a request's Cookie headers all that may not be read; ours is nobody else's business."""
     allowed = allowance.names["cookie"]
-    held: dict[bytes, None] = {}
-
-    def keep(name: bytes) -> bool:
-        if _known(name, allowed):
-            return True
-        if name not in OURS:
-            held[name] = None
-        return False
-
-    values = [kept(value, keep) for value in every(headers, b"cookie")]
-    cookies = [(b"cookie", value) for value in values if value]
-    return Filtered([*without(headers, b"cookie"), *cookies], tuple(held))
+    out: RawHeaders = []
+    held: tuple[bytes, ...] = ()
+    for header in sent:
+        value, names = _read(header, allowed)
+        if value:
+            out.append((b"cookie", value))
+        held += names
+    return Filtered(out, tuple(dict.fromkeys(held)))
 
 
 def response(headers: RawHeaders, allowance: Allowance) -> Filtered:
@@ -92,9 +87,19 @@ def _rounds(host: str, path: str, *, partitioned: bool) -> list[tuple[bytes, str
     return rounds
 
 
-@lru_cache(maxsize=4096)
-def _known(name: bytes, allowed: Names) -> bool:
-    return name not in OURS and _text(name) in allowed
+def _read(header: bytes, allowed: Names) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return what may be read of one Cookie header, and the names that may not."""
+    held: dict[bytes, None] = {}
+
+    def keep(name: bytes) -> bool:
+        if name in OURS:
+            return False
+        if _text(name) in allowed:
+            return True
+        held[name] = None
+        return False
+
+    return kept(header, keep), tuple(held)
 
 
 def _text(name: bytes) -> str:

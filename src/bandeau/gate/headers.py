@@ -15,6 +15,7 @@ from bandeau.wire.headers import RawHeaders, every, first, replaced, split_list,
 from bandeau.wire.hosts import target
 
 Allows = Callable[[str, str], bool]
+REDIRECTS = (301, 302, 303, 307, 308)
 
 _HINTS = frozenset(
     b"preconnect dns-prefetch prefetch preload modulepreload prerender stylesheet icon".split()
@@ -57,8 +58,8 @@ _OF_THE_BYTES = (
     b"accept-ranges",
     b"trailer",
 )
-GEOLOCATION = re.compile(
-    rb"geolocation|x-geo(?:ip)?-.*|x-client-geo-.*|cf-ip(?:city|country|continent|latitude|longitude)"
+HIDDEN = re.compile(  # what says where a visitor is, and a client's word for what only we may say
+    rb"bd-.*|geolocation|x-geo(?:ip)?-.*|x-client-geo-.*|cf-ip(?:city|country|continent|latitude|longitude)"
     rb"|cf-(?:region|region-code|metro-code|postal-code|timezone)|x-appengine-(?:city|citylatlong"
     rb"|country|region)|cloudfront-viewer-(?:city|country.*|latitude|longitude|postal-code|time-zone"
     rb"|metro-code)|fastly-geo-.*|x-vercel-ip-.*"
@@ -66,6 +67,7 @@ GEOLOCATION = re.compile(
 
 
 LOCATING = (b"geolocation", b"x-", b"cf-", b"cloudfront-", b"fastly-")  # how those names begin
+OURS = (b"bd-",)
 # Caching orders to edges, which know nothing of a visitor's state.
 _FOR_EDGES = (b"surrogate-control", b"cdn-cache-control", b"x-accel-expires")
 
@@ -158,15 +160,16 @@ _FILTERS: dict[bytes, Callable[[bytes, Callable[[bytes, str], bool]], bytes]] = 
     b"speculation-rules": _drop,  # the rules lie in another response and may name any host
     **dict.fromkeys(_WRITES, _drop),
 }
+JUDGED = _FILTERS.keys()  # few responses have one of them
 
 
-def leads_abroad(status: int, headers: RawHeaders, base: str, allows: Allows, kind: str) -> bool:
-    """Say whether a response redirects a subresource to a host that may not be contacted.
+def leads_abroad(headers: RawHeaders, base: str, allows: Allows, kind: str) -> bool:
+    """Say whether a redirect sends a subresource to a host that may not be contacted.
 
     The browser applies the policy at the hop, but Chromium connects first where a frame is concerned.
     """
     location = first(headers, b"location")
-    if status not in (301, 302, 303, 307, 308) or location is None:
+    if location is None:
         return False
     found = target(location.decode("utf-8", "replace"), base)
     return found.scheme == "invalid" or bool(found.host and not allows(found.host, kind))

@@ -7,7 +7,7 @@ is passed on untouched, whatever its coding.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 from bandeau.gate import cookies, csp, strict
 from bandeau.gate import headers as heads
@@ -16,13 +16,15 @@ from bandeau.gate.verdict import Allowance
 from bandeau.policy.model import Service
 from bandeau.wire.charsets import SNIFFED, Transcoder, unsafe_codec
 from bandeau.wire.codings import Coder, decoder, encoder, supported
-from bandeau.wire.headers import RawHeaders, every, first, replaced, tokens, vary
+from bandeau.wire.headers import RawHeaders, first, replaced, tokens, vary
 from bandeau.wire.messages import Request
 
 PAGES = (b"text/html", b"application/xhtml+xml")
 # What a response may be fetched as when its own policy governs what runs in it.
-_GOVERNED = (b"document", b"iframe", b"frame", b"embed", b"object", b"fencedframe")
-_WORKERS = (b"worker", b"sharedworker", b"serviceworker", b"audioworklet", b"paintworklet")
+_GOVERNED = frozenset((b"document", b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
+_WORKERS = frozenset(
+    (b"worker", b"sharedworker", b"serviceworker", b"audioworklet", b"paintworklet")
+)
 _PASSIVE = (b"image/", b"audio/", b"video/", b"font/")
 _MARK = 3  # bytes of the longest byte order mark
 _BODILESS = (204, 205, 304)
@@ -35,34 +37,55 @@ _KINDS = {
 }
 
 
-@dataclass(slots=True)
-class Setting:
-    """What one response is filtered by."""
+class Setting(Protocol):
+    """What one response is filtered by; most responses ask for little of it."""
 
     request: Request
     allowance: Allowance
-    narrowest: str  # the policy of a visitor who has granted nothing, for what caches may share
-    policy: str
-    key: str
-    host: str
-    parts: strict.Parts
-    frame: Service | None
     swept: tuple[bytes, ...]
-    edge: bool  # a cache in front keeps pages by state
-    connections: str | None  # the Connection-Allowlist, in strict network mode
-    outbound: Callable[[str], str] | None  # makes a signed link of ours, in strict network mode
-    fragments: Callable[[str | None, bool], Fragments]  # (nonce, in a frame) -> what is put in
-
-    def allows(self, host: str, kind: str) -> bool:
-        """Say whether the page may contact a host; in the frame of an open chain, any for its kinds."""
-        return self.allowance.allows(host, kind) or bool(
-            self.frame and any(kind in (*one.kinds, "any") for one in self.frame.hosts)
-        )
 
     @property
     def destination(self) -> bytes:
         """What the browser fetches this for (Fetch Metadata, Sec-Fetch-Dest); b"" when unsaid."""
-        return first(self.request.headers, b"sec-fetch-dest") or b""
+
+    @property
+    def narrowest(self) -> bytes:
+        """The policy of a visitor who has granted nothing, for what caches may share."""
+
+    @property
+    def policy(self) -> bytes:
+        """The policy of this visitor."""
+
+    @property
+    def key(self) -> str:
+        """The state that a page is rewritten for."""
+
+    @property
+    def host(self) -> str:
+        """The site's host, without port."""
+
+    @property
+    def parts(self) -> strict.Parts:
+        """What a site's own strict policy has to let in."""
+
+    @property
+    def frame(self) -> Service | None:
+        """The service with `open = "frame"` whose page this is."""
+
+    @property
+    def edge(self) -> bool:
+        """Whether a cache in front keeps pages by state."""
+
+    @property
+    def connections(self) -> str | None:
+        """The Connection-Allowlist, in strict network mode."""
+
+    @property
+    def outbound(self) -> Callable[[str], str] | None:
+        """What makes a signed link of ours, in strict network mode."""
+
+    def fragments(self, nonce: str | None, *, framed: bool) -> Fragments:
+        """Return what is put into the page."""
 
 
 class Filtered:
@@ -74,11 +97,17 @@ class Filtered:
         self.passthrough = True
         self._stages: list[Coder | Markup] = []
         self._charset: _Charset | None = None
-        page = is_page(upstream)
-        governed = page or setting.destination in (*_GOVERNED, *_WORKERS)
-        out = cookies.response(upstream, setting.allowance).headers
-        out = heads.reaching(out, setting.request.url, setting.allowance.allows)
-        out = self._redirect(out)
+        kind = (first(upstream, b"content-type") or b"").lower()
+        page = is_page(kind)
+        destination = setting.destination
+        governed = page or destination in _GOVERNED or destination in _WORKERS
+        out, names = upstream, [name for name, _ in upstream]
+        if b"set-cookie" in names:
+            out = cookies.response(out, setting.allowance).headers
+        if not heads.JUDGED.isdisjoint(names):
+            out = heads.reaching(out, setting.request.url, setting.allowance.allows)
+        if status in heads.REDIRECTS:
+            out = self._redirect(out)
         if page and status != 206:  # noqa: PLR2004
             out = self._rewriting(out)
         if governed:
@@ -88,7 +117,7 @@ class Filtered:
             asked = setting.request.headers
             seconds = heads.shareable(asked, status, upstream, out) if page and setting.edge else 0
             out = heads.for_edge(out, seconds) if seconds else vary(out, b"Cookie", b"Sec-GPC")
-        self.headers = self._guarded(out, governed=governed)
+        self.headers = self._guarded(out, kind, governed=governed)
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a piece of upstream's body and give what may be sent on."""
@@ -108,7 +137,7 @@ class Filtered:
         setting = self._setting
         kind = _KINDS.get(setting.destination, "connect")
         if setting.destination in (b"", b"document") or not heads.leads_abroad(
-            self.status, out, setting.request.url, setting.allowance.allows, kind
+            out, setting.request.url, setting.allowance.allows, kind
         ):
             return out
         self.status = 204
@@ -127,8 +156,8 @@ class Filtered:
         xml = (first(out, b"content-type") or b"").lower().startswith(b"application/xhtml+xml")
         markup = Markup(
             base=setting.request.url,
-            allows=setting.allows,
-            fragments=setting.fragments(nonce, framed) if whole and not xml else None,
+            allows=_allows(setting),
+            fragments=setting.fragments(nonce, framed=framed) if whole and not xml else None,
             xml=xml,
             outbound=setting.outbound,
         )
@@ -146,19 +175,17 @@ class Filtered:
             out = replaced(out, b"content-type", bare + b"; charset=utf-8")
         return out
 
-    def _guarded(self, out: RawHeaders, *, governed: bool) -> RawHeaders:
+    def _guarded(self, out: RawHeaders, kind: bytes, *, governed: bool) -> RawHeaders:
         setting = self._setting
-        kind = (first(out, b"content-type") or b"").lower()
         if kind.startswith(_PASSIVE) and b"svg" not in kind and not governed:
             return out
         policy = setting.policy if governed else setting.narrowest
-        if setting.frame and governed:
+        if governed and setting.frame:
             kinds = {kind for host in setting.frame.hosts for kind in host.kinds}
-            policy = csp.frame_policy(
-                setting.allowance, kinds, plain=setting.request.scheme == "http"
-            )
-        out = [*out, (b"content-security-policy", policy.encode("ascii"))]
-        if setting.connections and governed and not setting.frame:
+            plain = setting.request.scheme == "http"
+            policy = csp.frame_policy(setting.allowance, kinds, plain=plain).encode()
+        out = [*out, (b"content-security-policy", policy)]
+        if governed and setting.connections and not setting.frame:
             out.append((b"connection-allowlist", setting.connections.encode("ascii")))
         if not kind:
             out.append((b"x-content-type-options", b"nosniff"))
@@ -167,17 +194,26 @@ class Filtered:
         return out
 
 
-def is_page(headers: RawHeaders) -> bool:
-    """Say whether a response is HTML by its Content-Type; nothing is guessed."""
-    kind = (first(headers, b"content-type") or b"").split(b";")[0].strip().lower()
-    return kind in PAGES
+def _allows(setting: Setting) -> Callable[[str, str], bool]:
+    """Say what a page may contact; in the frame of an open chain, any host for the frame's kinds."""
+    frame = setting.frame
+    if frame is None:
+        return setting.allowance.allows
+    kinds = {kind for host in frame.hosts for kind in (*host.kinds, "any")}
+    return lambda host, kind: kind in kinds or setting.allowance.allows(host, kind)
+
+
+def is_page(kind: bytes) -> bool:
+    """Say whether a Content-Type, in lower case, is HTML; nothing is guessed."""
+    return kind.partition(b";")[0].strip() in PAGES
 
 
 def may_be_page(request: Request) -> bool:
     """Say whether the answer to a request may be HTML that a browser shows."""
-    destination = first(request.headers, b"sec-fetch-dest")
-    accepts = b"text/html" in b",".join(every(request.headers, b"accept"))
-    return destination in _GOVERNED or accepts or destination is None
+    destination = request.first(b"sec-fetch-dest")
+    if destination is None or destination in _GOVERNED:
+        return True
+    return b"text/html" in b",".join(request.every(b"accept"))
 
 
 class _Charset:

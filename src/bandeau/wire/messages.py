@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 
 from bandeau.wire.headers import RawHeaders
 
+_NONE: tuple[bytes, ...] = ()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Request:
-    """The head of a request. `host` as sent, `path` and `query` percent-encoded as sent."""
+    """The head of a request. `host` as sent, `path` and `query` percent-encoded as sent.
+
+    A head is asked for a dozen headers on its way, so they are sorted by name once.
+    """
 
     method: str
     scheme: str
@@ -17,6 +22,21 @@ class Request:
     path: str
     query: str = ""
     headers: RawHeaders = field(default_factory=list)
+    _named: dict[bytes, tuple[bytes, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        named: dict[bytes, tuple[bytes, ...]] = {}
+        for name, value in self.headers:
+            named[name] = (*named[name], value) if name in named else (value,)
+        self._named = named
+
+    def first(self, name: bytes) -> bytes | None:
+        """Return the value of the first header called `name` (lower-case), or None."""
+        return self._named[name][0] if name in self._named else None
+
+    def every(self, name: bytes) -> tuple[bytes, ...]:
+        """Return the values of all headers called `name` (lower-case), in order."""
+        return self._named.get(name, _NONE)
 
     @property
     def url(self) -> str:
