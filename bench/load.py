@@ -1,7 +1,7 @@
 """Sixty-four connections at once, with and without the gate: `python bench/load.py [SECONDS]`. Needs wrk.
 
 One Starlette site on uvicorn, served bare and behind the gate in processes of their own, and asked
-in turn: a page of 20 kB and an answer that is no page. For each: requests a second, the 99th
+in turn: a page of 20 kB, the same as one that caches may keep, and an answer that is no page. For each: requests a second, the 99th
 percentile, failures, and how much the server's memory grew while it was asked.
 """
 
@@ -29,6 +29,7 @@ CONNECTIONS, SECONDS = 64, 60
 BARE, GATED = 7611, 7612
 ASKED = [
     ("a page of 20 kB", "/", "text/html", "document"),
+    ("the same page, which the site lets caches keep", "/kept", "text/html", "document"),
     ("an answer that is no page", "/api", "*/*", "empty"),
 ]
 
@@ -36,15 +37,18 @@ ASKED = [
 def site() -> Starlette:
     part = importlib.import_module("splice").part
     body = b"<!doctype html><html lang=fr><head><title>t</title></head><body>"
-    body = body + b"".join(part() for _ in range(2)) + b"</body></html>"
+    body = body + part() + b"</body></html>"
 
     async def page(_request: Request) -> HTMLResponse:
         return HTMLResponse(body)
 
+    async def kept(_request: Request) -> HTMLResponse:
+        return HTMLResponse(body, headers={"cache-control": "public, max-age=60"})
+
     async def data(_request: Request) -> JSONResponse:
         return JSONResponse({"a": 1})
 
-    return Starlette(routes=[Route("/", page), Route("/api", data)])
+    return Starlette(routes=[Route("/", page), Route("/kept", kept), Route("/api", data)])
 
 
 def child(folder: str, port: int) -> None:

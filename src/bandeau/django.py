@@ -144,8 +144,7 @@ def _gated(exchange: Exchange, response: HttpResponseBase) -> HttpResponseBase:
     elif response.streaming:
         response.streaming_content = _streamed(response.streaming_content, filtered)
     else:
-        content = filtered.feed(response.content) + filtered.close()
-        response.content = content
+        response.content = filtered.whole(response.content)
     return response
 
 

@@ -26,6 +26,7 @@ from bandeau.gate import connections, cookies, csp, guard
 from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Frame
 from bandeau.gate.observe import Observed, Observer
+from bandeau.gate.pages import Pages
 from bandeau.gate.response import Filtered, may_be_page
 from bandeau.gate.strict import Parts
 from bandeau.gate.verdict import STORAGE, Allowance, Rules
@@ -117,6 +118,8 @@ class Site:
         self.desk = Desk(self.rules, self.notice, self.current, self._key, now)
         several = self.rules.own if len(self.rules.own) > 1 else ()
         self.narrowest = csp.policy(self.rules.allowance(frozenset()), sorted(several)).encode()
+        room = policy.site.page_memory * 2**20
+        self.pages = Pages(room) if room else None
         self._said: dict[str, float] = {}
 
         @lru_cache(maxsize=256)
@@ -384,6 +387,11 @@ class Exchange:
     def edge(self) -> bool:
         """Whether a cache in front keeps pages by state."""
         return self.site.policy.site.edge_cache
+
+    @property
+    def pages(self) -> Pages | None:
+        """Where rewritten pages are kept in memory."""
+        return self.site.pages
 
     @property
     def connections(self) -> str | None:

@@ -72,6 +72,13 @@ def test_a_head_that_never_ends_is_cut(port: int, monkeypatch: pytest.MonkeyPatc
         assert time.monotonic() - started < 5
 
 
+def test_a_body_does_not_wait_for_the_acknowledgement_of_its_head() -> None:
+    with server.listening(
+        "127.0.0.1", 0
+    ) as bound:  # asyncio looks at this before it sets TCP_NODELAY
+        assert bound.proto == socket.IPPROTO_TCP
+
+
 def test_a_body_that_never_comes_is_given_up(port: int) -> None:
     answered = said(
         port, b"POST /x HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\nConnection: close\r\n\r\nabc"

@@ -27,7 +27,7 @@ def preset(name: str) -> str:
     return SMALL.replace("own_hosts", f'presets = ["{name}"]\nown_hosts', 1)
 
 
-def django_views() -> list[Any]:
+def django_views(hostile: str = "") -> list[Any]:
     from django.contrib import messages
     from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
     from django.middleware.csrf import get_token
@@ -54,10 +54,14 @@ def django_views() -> list[Any]:
     def stream(_request: Any) -> Any:
         return StreamingHttpResponse((f"<p>{n}</p>" for n in range(50)), content_type="text/html")
 
-    return [path("", home), path("upload", upload), path("stream", stream)]
+    def probes(_request: Any) -> Any:
+        return HttpResponse(hostile)
+
+    views = {"": home, "upload": upload, "stream": stream, "probes": probes}
+    return [path(where, view) for where, view in views.items()]
 
 
-def flask_app() -> Any:
+def flask_app(hostile: str = "") -> Any:
     import flask
 
     app = flask.Flask("site")
@@ -84,6 +88,10 @@ def flask_app() -> Any:
     @app.route("/stream")
     def stream() -> Any:
         return flask.Response((f"<p>{n}</p>" for n in range(50)), mimetype="text/html")
+
+    @app.route("/probes")
+    def probes() -> Any:
+        return hostile
 
     return app
 

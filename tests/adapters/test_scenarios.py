@@ -40,6 +40,9 @@ def site(
             [HTML, *cookies, (b"etag", b'"v1"'), (b"link", b"<https://x.example>; rel=preconnect")],
             [PAGE],
         )
+    if path == "/lasting":
+        size = (b"content-length", b"%d" % len(PAGE))
+        return 200, [HTML, (b"cache-control", b"public, max-age=60"), size], [PAGE]
     if path == "/stream":
         return 200, [HTML], [PAGE[at : at + 9] for at in range(0, len(PAGE), 9)]
     if path == "/file":
@@ -67,9 +70,9 @@ async def as_asgi(scope: Scope, receive: Receive, send: Send) -> None:
     body = await read_body(receive, 1 << 24) or b""
     status, headers, chunks = site(request.method, request.path, request.headers, body)
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    for chunk in chunks:
+    for chunk in chunks[:-1]:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": chunks[-1] if chunks else b""})
 
 
 def as_wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -81,7 +84,7 @@ def as_wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     status, answered, chunks = site(environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body)
     start_response(f"{status} X", [(n.decode(), v.decode("latin-1")) for n, v in answered])
-    return iter(chunks)
+    return chunks if len(chunks) == 1 else iter(chunks)
 
 
 def as_django(request: Any) -> Any:
@@ -121,8 +124,8 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextlib.contextmanager
-def wsgi_served(application: Any) -> Iterator[int]:
-    server: WSGIServer = make_server("127.0.0.1", 0, application, handler_class=_Quiet)
+def wsgi_served(application: Any, port: int = 0) -> Iterator[int]:
+    server: WSGIServer = make_server("127.0.0.1", port, application, handler_class=_Quiet)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server.server_port
@@ -192,6 +195,18 @@ def test_streams(port: int) -> None:
     body = ask(port, "/stream").body
     assert b"data-bd-src=//social.localhost/f" in body
     assert body.endswith(b"</html>")
+
+
+def test_a_page_that_many_may_see_is_made_once_for_each_state(port: int) -> None:
+    undecided = [ask(port, "/lasting") for _ in range(3)]
+    granted = cookie_of(choice(port, b"choice=all"))
+    allowed = [ask(port, "/lasting", granted) for _ in range(3)]
+    for bodies in ({one.body for one in undecided}, {one.body for one in allowed}):
+        (body,) = bodies
+        assert body.endswith(b"</html>")
+    assert b"data-bd-src=//social.localhost/f" in undecided[0].body
+    assert b"data-bd-src=//social.localhost/f" not in allowed[0].body
+    assert undecided[0].every(b"cache-control") == [b"private, no-cache"]
 
 
 def test_files_pass_as_they_are(port: int) -> None:

@@ -79,6 +79,7 @@ class Responder:
         self._exchange = exchange
         self._send = send
         self._filtered: Any = None
+        self._begun = False  # a piece of the body has gone through
 
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
@@ -118,8 +119,12 @@ class Responder:
             await self._send(message)
             return
         chunk, more = message.get("body", b""), message.get("more_body", False)
-        chunk = self._filtered.feed(chunk) if chunk else b""
-        chunk += b"" if more else self._filtered.close()
+        if not (self._begun or more):
+            chunk = self._filtered.whole(chunk)
+        else:
+            self._begun = True
+            chunk = self._filtered.feed(chunk) if chunk else b""
+            chunk += b"" if more else self._filtered.close()
         if chunk or not more:
             await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
 
@@ -127,7 +132,7 @@ class Responder:
 def request_of(scope: Scope) -> Request:
     """Make a Request of an ASGI scope."""
     path = scope.get("raw_path") or scope["path"].encode("utf-8")
-    scheme = scope.get("scheme", "http")
+    scheme: str = scope.get("scheme", "http")
     request = Request(
         scope.get("method", "GET"),
         _SCHEMES.get(scheme, scheme),

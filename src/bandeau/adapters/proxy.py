@@ -30,6 +30,8 @@ from bandeau.adapters.asgi import (
     request_of,
     send_reply,
 )
+from bandeau.gate.observe import Observed
+from bandeau.gate.response import Filtered
 from bandeau.site import Exchange, Request, Site
 from bandeau.wire.codings import CodingError
 from bandeau.wire.headers import RawHeaders, first, tokens, without
@@ -54,6 +56,7 @@ _FORWARDED = (
     b"x-real-ip",
 )
 _HEAD_BYTES = 64 * 1024
+_WHOLE_BYTES = 1024 * 1024  # a larger page is never held whole
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -180,14 +183,12 @@ class Proxy:
                             "headers": filtered.headers,
                         }
                     )
-                    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-                        data = chunk if filtered.passthrough else filtered.feed(chunk)
+                    async for data in _filtered(response, filtered):
                         if data:
                             await send(
                                 {"type": "http.response.body", "body": data, "more_body": True}
                             )
-                    rest = b"" if filtered.passthrough else filtered.close()
-                    await send({"type": "http.response.body", "body": rest, "more_body": False})
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
         except (aiohttp.ClientError, TimeoutError, CodingError, ValueError) as error:
             slow = isinstance(error, TimeoutError)
             _log.warning(
@@ -271,6 +272,21 @@ def end_to_end(headers: Any) -> RawHeaders:
     """Return headers without those that belong to one connection, named in Connection or always."""
     found = raw(headers)
     return without(found, *_HOP_BY_HOP, *tokens(found, b"connection"))
+
+
+async def _filtered(
+    response: aiohttp.ClientResponse, filtered: Filtered | Observed
+) -> AsyncIterator[bytes]:
+    """Give upstream's body as it may be sent on, in pieces; a page that lasts is taken whole."""
+    if filtered.passthrough:
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            yield chunk
+    elif filtered.lasting and (response.content_length or _WHOLE_BYTES) < _WHOLE_BYTES:
+        yield filtered.whole(await response.read())
+    else:
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            yield filtered.feed(chunk)
+        yield filtered.close()
 
 
 async def _body(receive: Receive, patience: float) -> AsyncIterator[bytes]:

@@ -56,11 +56,23 @@ class _Gated:
         self._upstream = app(environ, self._start)
 
     def __iter__(self) -> Iterator[bytes]:
+        whole = self._whole()
+        if whole is not None:
+            yield self._filtered.whole(whole)
+            return
         for chunk in self._upstream:
             yield from self._pass(chunk)
         yield from self._pass(b"")
         if self._failure is None and not self._filtered.passthrough:
             yield self._filtered.close()
+
+    def _whole(self) -> bytes | None:
+        """Return the application's page where it was given in one piece, as most are."""
+        if not isinstance(self._upstream, list | tuple) or len(self._upstream) != 1:
+            return None
+        if self._failure is not None or self._written or self._filtered is None:
+            return None
+        return None if self._filtered.passthrough else self._upstream[0]
 
     def close(self) -> None:
         """Let the application let go of what it holds."""

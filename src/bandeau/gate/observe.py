@@ -56,7 +56,7 @@ class Observed:
     ) -> None:
         self.status = status
         self.headers = headers
-        self.passthrough = False
+        self.passthrough = self.lasting = False
         self._stages: list[Coder | Markup] = []
         for name in cookies.response(headers, allowance).held:
             observer.saw("cookie set", name.decode("latin-1"), request.path)
@@ -73,6 +73,10 @@ class Observed:
         self._stages.append(
             Markup(base=request.url, allows=allowance.allows, fragments=None, report=report)
         )
+
+    def whole(self, body: bytes) -> bytes:
+        """Look at a whole body and give it back as it is."""
+        return self.feed(body)
 
     def feed(self, chunk: bytes) -> bytes:
         """Look at a piece and give it back as it is."""

@@ -6,12 +6,14 @@ is passed on untouched, whatever its coding.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Protocol
 
 from bandeau.gate import cookies, csp, strict
 from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Markup
+from bandeau.gate.pages import Pages
 from bandeau.gate.verdict import Allowance
 from bandeau.policy.model import Service
 from bandeau.wire.charsets import SNIFFED, Transcoder, unsafe_codec
@@ -77,6 +79,10 @@ class Setting(Protocol):
         """Whether a cache in front keeps pages by state."""
 
     @property
+    def pages(self) -> Pages | None:
+        """Where rewritten pages are kept in memory."""
+
+    @property
     def connections(self) -> str | None:
         """The Connection-Allowlist, in strict network mode."""
 
@@ -96,7 +102,9 @@ class Filtered:
         self.status = status
         self.passthrough = True
         self._stages: list[Coder | Markup] = []
-        self._charset: _Charset | None = None
+        self._slot: tuple[object, ...] | None = (
+            None  # what a rewritten page depends on, but its bytes
+        )
         kind = (first(upstream, b"content-type") or b"").lower()
         page = is_page(kind)
         destination = setting.destination
@@ -112,12 +120,31 @@ class Filtered:
             out = self._rewriting(out)
         if governed:
             out = heads.personal(heads.tagged(out, setting.key))
-            secure = setting.request.scheme == "https"
-            out += cookies.sweep(setting.swept, setting.host, setting.request.path, secure=secure)
             asked = setting.request.headers
-            seconds = heads.shareable(asked, status, upstream, out) if page and setting.edge else 0
-            out = heads.for_edge(out, seconds) if seconds else vary(out, b"Cookie", b"Sec-GPC")
+            seconds = heads.shareable(asked, status, upstream, out) if page else 0
+            self._slot = self._slot if seconds else None
+            secure = setting.request.scheme == "https"
+            swept = cookies.sweep(setting.swept, setting.host, setting.request.path, secure=secure)
+            edge = seconds and setting.edge and not swept
+            out += swept
+            out = heads.for_edge(out, seconds) if edge else vary(out, b"Cookie", b"Sec-GPC")
         self.headers = self._guarded(out, kind, governed=governed)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether `whole` may save the work: many visitors may see this page."""
+        return self._slot is not None
+
+    def whole(self, body: bytes) -> bytes:
+        """Take all of upstream's body and give what may be sent on, made once for each state.
+
+        Raises CodingError where the body cannot be read.
+        """
+        if self._slot is None or self._setting.pages is None:
+            return self.feed(body) + self.close()
+        key = hashlib.sha256(repr(self._slot).encode("utf-8", "replace"))
+        key.update(body)
+        return self._setting.pages.get(key.digest(), lambda: self.feed(body) + self.close())
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a piece of upstream's body and give what may be sent on."""
@@ -162,11 +189,14 @@ class Filtered:
             outbound=setting.outbound,
         )
         content_type = first(out, b"content-type") or b""
-        self._charset = _Charset(content_type)
+        charset = _Charset(content_type)
+        if setting.pages and nonce is None:
+            where = (setting.request.url, setting.destination)
+            self._slot = (setting.key, *where, content_type, coding)
         if coding in ("", "identity"):
-            self._stages = [self._charset, markup]
+            self._stages = [charset, markup]
         elif coding in supported():
-            self._stages = [decoder(coding), self._charset, markup, encoder(coding)]
+            self._stages = [decoder(coding), charset, markup, encoder(coding)]
         else:
             self._stages = [_Withheld()]
             out = [pair for pair in out if pair[0] != b"content-encoding"]

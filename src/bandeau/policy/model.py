@@ -136,6 +136,12 @@ class Site(_Table):
         default=False,
         description="a cache in front keeps pages by the state that `GET /_b/key` names (docs/edge.md)",
     )
+    page_memory: int = Field(
+        default=16,
+        ge=0,
+        le=65_536,
+        description="MiB for rewritten pages that the site lets shared caches keep; 0 for none",
+    )
     anonymise_upstream_ip: bool = Field(
         default=False,
         description="cut the forwarded address until a granted purpose declares ip_address",
