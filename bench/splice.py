@@ -41,6 +41,9 @@ class Parts:
     def frame(self, _frame: Frame, _lang: str | None) -> bytes:
         return b"<span>x</span>"
 
+    def closes(self, _path: str) -> bool:
+        return False
+
 
 def pages() -> list[bytes]:
     if len(sys.argv) > 1:

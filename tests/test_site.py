@@ -316,3 +316,25 @@ def test_observing_changes_nothing_and_tells_everything(site: Site, policy: obje
     found = {(line["held"], line["name"]) for line in map(json.loads, out.getvalue().splitlines())}
     assert {("cookie read", "junk"), ("cookie set", "other"), ("frame", "social.localhost"),
             ("script", "x.example"), ("any", "y.example")} <= found  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "src", ["/comments/1", "comments/1", "/a/../comments/1", f"{ORIGIN}/Comments/1"]
+)
+def test_a_frame_of_a_closed_page_of_ours_waits_and_says_why(site: Site, src: str) -> None:
+    page = (
+        f'<!doctype html><html lang=en><body><iframe src="{src}" title="Write"></iframe>'.encode()
+    )
+    held = through(site.exchange(request("/")), HTML, page)
+    assert f'data-bd-src="{src}"'.encode() in held
+    assert b'data-bandeau-needs="social"' in held
+    assert b'<button form="bandeau-add-social" name="choice" value="add">' in held
+    opened = through(site.exchange(request("/", chosen(site, b"choice=all"))), HTML, page)
+    assert f'src="{src}"'.encode() in opened
+    assert b"data-bd-src" not in opened
+
+
+@pytest.mark.parametrize("src", ["/other", "#comments", "?a=/comments/1", "data:text/html,x"])
+def test_a_frame_of_an_open_page_of_ours_is_left_alone(site: Site, src: str) -> None:
+    page = f'<!doctype html><html lang=en><body><iframe src="{src}"></iframe>'.encode()
+    assert b"data-bandeau-needs" not in through(site.exchange(request("/")), HTML, page)

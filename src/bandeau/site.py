@@ -507,6 +507,16 @@ class _PageFragments(Fragments):
     def frame(self, frame: Frame, lang: str | None) -> bytes:
         if self._framed or not frame.visible:
             return b""
+        closed = self._closed(frame.path) if frame.host in ("", self._exchange.host) else None
+        if closed:
+            return self._notice.closed_frame(
+                self._language(lang),
+                closed,
+                self._exchange.consent,
+                title=frame.title,
+                width=frame.width,
+                height=frame.height,
+            )
         return self._notice.placeholder(
             self._language(lang),
             service=self._exchange.site.rules.service_of(frame.host, "frame"),
@@ -515,6 +525,13 @@ class _PageFragments(Fragments):
             width=frame.width,
             height=frame.height,
         )
+
+    def closes(self, path: str) -> bool:
+        return not self._framed and self._closed(path) is not None
+
+    def _closed(self, path: str) -> Feature | None:
+        found = self._exchange.site.rules.closed(path, self._exchange.consent.granted)
+        return found if isinstance(found, Feature) else None
 
     def _language(self, lang: str | None) -> str:
         accepted = self._exchange.request.first(b"accept-language")

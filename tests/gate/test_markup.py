@@ -39,6 +39,9 @@ class Parts:
         self.frames.append(frame)
         return b"<span>P</span>" if frame.visible else b""
 
+    def closes(self, _path: str) -> bool:
+        return False
+
 
 def allows(host: str, kind: str) -> bool:
     return host == OWN or (host == "img.example" and kind in ("image", "any"))
@@ -227,7 +230,7 @@ def test_a_frame_that_is_held_shows_what_stands_for_it() -> None:
         '<body><iframe src="//x.example/v?a=1&amp;b" title="A film" width=640 height=360>', parts
     )
     assert parts.frames == [
-        Frame("x.example", "//x.example/v?a=1&b", "A film", "640", "360", visible=True)
+        Frame("/v", "x.example", "//x.example/v?a=1&b", "A film", "640", "360", visible=True)
     ]
     assert b'<span>P</span><iframe data-bd-src="//x.example/v?a=1&amp;b"' in out
     for hidden in ("width=1 height=1", "hidden", 'style="display: none"', "width=0px"):

@@ -35,6 +35,9 @@ class Parts:
     def frame(self, frame: Frame, lang: str | None) -> bytes:
         return b"<span id=bd-x>P</span>"
 
+    def closes(self, _path: str) -> bool:
+        return False
+
 
 def gated(data: bytes, size: int = 16_384) -> bytes:
     own = "news.localhost"

@@ -42,6 +42,9 @@ class Parts:
     def frame(self, frame: Frame, lang: str | None) -> bytes:
         return b""
 
+    def closes(self, _path: str) -> bool:
+        return False
+
 
 def gated(page: str | bytes, *, parts: bool = False) -> str:
     data = page if isinstance(page, bytes) else page.encode()

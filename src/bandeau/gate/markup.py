@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urljoin, urlsplit
 
 from bandeau.wire.hosts import target
 from bandeau.wire.html import Attribute, Handler, Splicer, Tag
@@ -53,6 +54,8 @@ _HIDING = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNOR
 class Frame:
     """A frame that was held back, as far as a placeholder needs to know it."""
 
+    path: str
+
     host: str
     url: str
     title: str
@@ -75,6 +78,9 @@ class Fragments(Protocol):
 
     def frame(self, frame: Frame, lang: str | None) -> bytes:
         """Return what stands before a frame that is held back."""
+
+    def closes(self, path: str) -> bool:
+        """Say whether a page of the site itself is closed, so that a frame of it waits."""
 
 
 class Markup:
@@ -132,6 +138,18 @@ class _Links:
 
     def host(self, url: str) -> str:
         return target(url, self.base).host
+
+    def path(self, url: str) -> str:
+        """Return the path that a URL leads to; nothing for what is no address."""
+        try:
+            return urlsplit(urljoin(self.base, url.strip())).path
+        except ValueError:
+            return ""
+
+    def own(self, url: str) -> bool:
+        """Say whether a URL leads to a page of the same host."""
+        found, here = target(url, self.base), target(self.page, "")
+        return found.scheme == here.scheme and found.host in ("", here.host)
 
     def rebase(self, url: str) -> None:
         """Take the first `<base href>`; relative URLs mean its host from here on."""
@@ -286,9 +304,19 @@ class _Gate:
             if attribute.name == b"srcdoc":
                 self._srcdoc(tag, attribute)
         url = tag.get(b"src")
-        if url is None or not self._disarm(tag, b"src", "frame") or not self._fragments:
+        if url is None:
+            return
+        held = self._disarm(tag, b"src", "frame")
+        if not self._fragments:
+            return
+        path = self._links.path(url)
+        if not held and self._links.own(url) and self._fragments.closes(path):
+            tag.rename(b"src", PREFIX)
+            held = True
+        if not held:
             return
         frame = Frame(
+            path=path,
             host=self._links.host(url),
             url=url,
             title=tag.get(b"title") or "",

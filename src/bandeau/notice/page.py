@@ -133,6 +133,31 @@ class Notice:
             size=(width, height) if sized else None,
         ).encode()
 
+    def closed_frame(
+        self,
+        lang: str,
+        feature: Feature,
+        consent: Consent,
+        *,
+        title: str,
+        width: str,
+        height: str,
+    ) -> bytes:
+        """Return what stands for a frame of the site's own whose page is closed."""
+        name, sentence = self._texts[lang].feature(feature.id)
+        needs = [need for need in feature.needs if not consent.allows(need)]
+        sized = width.isdecimal() and height.isdecimal()
+        return self._render(
+            "closed_frame.html",
+            lang,
+            feature=name,
+            sentence=sentence,
+            needs=needs,
+            data=self._texts[lang].data(self._data(needs)),
+            title=title,
+            size=(width, height) if sized else None,
+        ).encode()
+
     def settings(self, lang: str, consent: Consent, *, back: str, confirm: bool = False) -> str:
         """Return the settings page; `confirm` asks once more against the browser's signal."""
         return self._page("settings.html", lang, consent, back, confirm=confirm)
