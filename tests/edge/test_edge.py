@@ -38,6 +38,14 @@ def snippet(language: str) -> str:
     return found[1]
 
 
+def installed(program: str, package: str) -> str:
+    """Return where a server is; Debian puts some where only root looks."""
+    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if not found:
+        pytest.skip(f"there is no {program} here (Debian: apt-get install {package})")
+    return found
+
+
 @contextlib.contextmanager
 def process(command: list[str], port: int) -> Iterator[None]:
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -59,8 +67,7 @@ def process(command: list[str], port: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def nginx(folder: Path, gate: int) -> Iterator[int]:
-    if not shutil.which("nginx"):
-        pytest.skip("there is no nginx here (Debian: apt-get install nginx-light)")
+    program = installed("nginx", "nginx-light")
     port = free_ports()
     conf = folder / "nginx.conf"
     paths = "".join(
@@ -73,20 +80,19 @@ def nginx(folder: Path, gate: int) -> Iterator[int]:
         f"upstream gate {{ server 127.0.0.1:{gate}; keepalive 8; }}\n"
         f"server {{ listen 127.0.0.1:{port};\n proxy_set_header Connection '';\n{snippet('nginx')} }} }}\n"
     )
-    with process(["nginx", "-c", str(conf), "-e", "stderr"], port):
+    with process([program, "-c", str(conf), "-e", "stderr"], port):
         yield port
 
 
 @contextlib.contextmanager
 def varnish(folder: Path, gate: int) -> Iterator[int]:
-    if not shutil.which("varnishd"):
-        pytest.skip("there is no varnishd here (Debian: apt-get install varnish)")
+    program = installed("varnishd", "varnish")
     port = free_ports()
     vcl = folder / "default.vcl"
     backend = f'backend default {{ .host = "127.0.0.1"; .port = "{gate}"; }}'
     vcl.write_text(f"vcl 4.1;\nimport std;\n{backend}\n{snippet('vcl')}")
     command = [
-        "varnishd",
+        program,
         "-F",
         "-j",
         "none",
