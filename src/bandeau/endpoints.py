@@ -30,6 +30,7 @@ MAX_FORM = 64 * 1024  # bytes; a choice with 1,000 purposes needs less
 _MAX_FIELDS = 2000
 _FORM = b"application/x-www-form-urlencoded"
 _YEAR = 31_536_000  # seconds
+OBJECTION_SECONDS = 396 * 86_400  # as long as what it objects to may live (rule J3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Asked:
     own: bool  # the Host is one of the site's origins
     language: str
     edge_key: str
+    objected: bool = False  # to audience measurement that needs no consent (rule J5)
 
     @property
     def json(self) -> bool:
@@ -84,6 +86,9 @@ def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
             if asked.request.method == "POST"
             else _method(desk, asked, b"POST")
         )
+    if path == "audience":
+        posted = asked.request.method == "POST"
+        return _audience(desk, asked, body) if posted else _method(desk, asked, b"POST")
     if asked.request.method not in ("GET", "HEAD"):
         return _method(desk, asked, b"GET, HEAD")
     if path.startswith("static/"):
@@ -127,6 +132,36 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
             )
         ),
     )
+
+
+def _audience(desk: Desk, asked: Asked, body: bytes) -> Reply:
+    """Take an objection to audience measurement, or take it back; a technical cookie remembers it."""
+    if not asked.own or not same_origin(asked.request):
+        return problem(desk, asked, 403, "forged")
+    fields = dict(_fields(body))
+    if fields.get("measure") not in ("on", "off"):
+        return problem(desk, asked, 400, "other")
+    objects = fields["measure"] == "off"
+    name, request = objection_name(asked.request.scheme), asked.request
+    secure = b"; Secure" if request.scheme == "https" else b""
+    age = OBJECTION_SECONDS if objects else 0
+    line = b"%s=0; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax%s" % (name, age, secure)
+    allowance = desk.rules.allowance(asked.consent.granted, objected=objects)
+    held = cookies.request(request.every(b"cookie"), allowance).held
+    read = authority(request.host)
+    back = quote(local(fields.get("back", "/")), safe="/?&=%:@!$'()*+,;~-._#").encode("ascii")
+    headers: RawHeaders = [
+        (b"set-cookie", line),
+        *cookies.sweep(held, read[0] if read else "", "/", secure=request.scheme == "https"),
+        (b"location", back),
+        (b"cache-control", b"no-store"),
+    ]
+    return Reply(303, headers)
+
+
+def objection_name(scheme: str) -> bytes:
+    """Return the name of the cookie that remembers an objection to audience measurement."""
+    return b"__Host-bandeau-audience" if scheme == "https" else b"bandeau-audience"
 
 
 def same_origin(request: Request) -> bool:
@@ -192,7 +227,7 @@ def _removals(desk: Desk, asked: Asked, after: Consent) -> RawHeaders:
     Those that came along are known by name; those that are declared for another path did not come.
     """
     request = asked.request
-    allowance = desk.rules.allowance(after.granted)
+    allowance = desk.rules.allowance(after.granted, objected=asked.objected)
     secure = request.scheme == "https"
     held = cookies.request(request.every(b"cookie"), allowance).held
     read = authority(request.host)
@@ -253,7 +288,9 @@ def _confirm(desk: Desk, asked: Asked, posted: Posted) -> Reply:
     if asked.json:
         return Reply(409, _json_headers(), b'{"confirm": true}')
     language = posted.language or asked.language
-    html = desk.notice.settings(language, asked.consent, back=posted.back, confirm=True)
+    html = desk.notice.settings(
+        language, asked.consent, back=posted.back, confirm=True, objected=asked.objected
+    )
     return Reply(409, _page_headers(desk, language), html.encode())
 
 
@@ -262,7 +299,9 @@ def _settings(desk: Desk, asked: Asked) -> Reply:
     language = _language(desk, asked, query)
     confirm = query.get("confirm") == "1" and asked.consent.signal
     back = local(query.get("back", "/"))
-    html = desk.notice.settings(language, asked.consent, back=back, confirm=confirm)
+    html = desk.notice.settings(
+        language, asked.consent, back=back, confirm=confirm, objected=asked.objected
+    )
     return Reply(200, _page_headers(desk, language), html.encode())
 
 
@@ -271,7 +310,8 @@ def _trackers(desk: Desk, asked: Asked) -> Reply:
     if asked.json or query.get("format") == "json":
         return Reply(200, _json_headers(), json.dumps(desk.notice.trackers_data()).encode())
     language = _language(desk, asked, query)
-    html = desk.notice.trackers(language, asked.consent, back=local(query.get("back", "/")))
+    back = local(query.get("back", "/"))
+    html = desk.notice.trackers(language, asked.consent, back=back, objected=asked.objected)
     return Reply(200, _page_headers(desk, language), html.encode())
 
 

@@ -32,6 +32,7 @@ from bandeau.gate.strict import Parts
 from bandeau.gate.verdict import STORAGE, Allowance, Rules
 from bandeau.ledger import keys
 from bandeau.ledger.sqlite import Ledger
+from bandeau.measure import Views, view
 from bandeau.notice import Notice
 from bandeau.policy.digest import digest, fingerprints
 from bandeau.policy.file import load
@@ -75,6 +76,7 @@ class Visitor:
     own: bool  # the Host is the site's
     host: str  # without port
     consent: Consent
+    objected: bool  # to audience measurement that needs no consent
     allowance: Allowance
     held: tuple[bytes, ...]  # names of the cookies that may not be read
     told: tuple[tuple[bytes, bytes], ...]  # what the application gets instead: the rest, our word
@@ -118,6 +120,8 @@ class Site:
         self.desk = Desk(self.rules, self.notice, self.current, self._key, now)
         several = self.rules.own if len(self.rules.own) > 1 else ()
         self.narrowest = csp.policy(self.rules.allowance(frozenset()), sorted(several)).encode()
+        counted = policy.measure
+        self.views = Views(ledger.path, counted.keep_days) if counted.page_views else None
         room = policy.site.page_memory * 2**20
         self.pages = Pages(room) if room else None
         self._said: dict[str, float] = {}
@@ -179,6 +183,8 @@ class Site:
 
     def close(self) -> None:
         """Store what is waiting, and say what was observed."""
+        if self.views:
+            self.views.close()
         self.ledger.close()
         if self.observer:
             self.observer.summary()
@@ -240,7 +246,11 @@ class Site:
                 found.pop(), self.published, self._key, now=now, valid_days=valid
             )
         consent = consent_of(choice, self.current, self.published, signal=signal)
-        allowance = self.rules.allowance(consent.granted)
+        objection = endpoints.objection_name(scheme)
+        objected = any(
+            b"0" in value_of(header, objection) for header in sent if objection in header
+        )
+        allowance = self.rules.allowance(consent.granted, objected=objected)
         read = cookies.request(sent, allowance)
         granted = ", ".join(p for p in self.current.order if p in consent.granted)
         anonymous = self.policy.site.anonymise_upstream_ip and "ip_address" not in allowance.data
@@ -248,6 +258,7 @@ class Site:
             own=origin.own,
             host=origin.host,
             consent=consent,
+            objected=objected,
             allowance=allowance,
             held=read.held,
             told=(*read.headers, (b"bd-purposes", granted.encode("ascii"))),
@@ -260,6 +271,7 @@ class Site:
         granted: Purposes,
         asks: Purposes,
         signal: bool,  # noqa: FBT001 (a cache key has no names)
+        objected: bool,  # noqa: FBT001 (as above)
         language: str,
         own: bool,  # noqa: FBT001 (as above)
     ) -> str:
@@ -270,6 +282,7 @@ class Site:
             ",".join(sorted(granted)),
             ",".join(sorted(asks)),
             str(signal),
+            str(objected),
             language,
             str(own),
         )
@@ -337,7 +350,14 @@ class Exchange:
     @property
     def asked(self) -> Asked:
         """The request as endpoints see it."""
-        return Asked(self.request, self.consent, self._visitor.own, self.language, self.edge_key)
+        return Asked(
+            self.request,
+            self.consent,
+            self._visitor.own,
+            self.language,
+            self.edge_key,
+            self._visitor.objected,
+        )
 
     @property
     def edge_key(self) -> str:
@@ -355,7 +375,12 @@ class Exchange:
         """The state that a page is rewritten for: two visitors with the same key get the same bytes."""
         consent = self.consent
         return self.site.key(
-            consent.granted, consent.asks, consent.signal, self.language, self._visitor.own
+            consent.granted,
+            consent.asks,
+            consent.signal,
+            self._visitor.objected,
+            self.language,
+            self._visitor.own,
         )
 
     @property
@@ -415,7 +440,12 @@ class Exchange:
         """Take the head of upstream's response through the gate."""
         if self.site.observer:
             return Observed(self.site.observer, self.request, self.allowance, status, headers)
-        return Filtered(self, status, headers)
+        filtered = Filtered(self, status, headers)
+        if self.site.views and self._visitor.own and not self._visitor.objected:
+            viewed = view(self.request, status, page=filtered.page, own=self.site.rules.own)
+            if viewed:
+                self.site.views.add(viewed)
+        return filtered
 
     def informational(self, headers: RawHeaders) -> RawHeaders:
         """Filter a 1xx response, of which only 103 says anything (RFC 8297)."""

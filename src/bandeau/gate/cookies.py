@@ -12,7 +12,13 @@ from bandeau.gate.verdict import Allowance, Names
 from bandeau.wire.cookies import Removal, kept, name_value, removes
 from bandeau.wire.headers import RawHeaders
 
-OURS = (b"__Host-bandeau", b"__Secure-bandeau", b"bandeau")
+OURS = (
+    b"__Host-bandeau",
+    b"__Secure-bandeau",
+    b"bandeau",
+    b"__Host-bandeau-audience",
+    b"bandeau-audience",
+)
 SWEEP_LINES = (
     60  # Set-Cookie lines of one response: about 4 kB, half of a proxy's usual 8 kB of head
 )

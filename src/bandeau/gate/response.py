@@ -106,7 +106,7 @@ class Filtered:
             None  # what a rewritten page depends on, but its bytes
         )
         kind = (first(upstream, b"content-type") or b"").lower()
-        page = is_page(kind)
+        self.page = page = is_page(kind)
         destination = setting.destination
         governed = page or destination in _GOVERNED or destination in _WORKERS
         out, names = upstream, [name for name, _ in upstream]

@@ -76,6 +76,10 @@ class Rules:
         self.own = frozenset(target(origin, origin).host for origin in policy.site.origins)
         self._needs = {service.id: _need_of(service) for service in policy.services}
         self._trackers = self._collect_trackers()
+        self._exempt = {
+            kind: frozenset(t.name for t in policy.trackers if t.kind == kind and t.exempt)
+            for kind in ("cookie", *STORAGE)
+        }
         self._hosts = self._collect_hosts()
         self.allowance = lru_cache(maxsize=256)(self._allowance)
         self._routed = any(f.routes for f in policy.features) or any(
@@ -120,14 +124,18 @@ class Rules:
             None,
         )
 
-    def _allowance(self, granted: frozenset[str]) -> Allowance:
+    def _allowance(self, granted: frozenset[str], *, objected: bool = False) -> Allowance:
+        """Return what passes; `objected` says that exempt trackers are objected to (rule J5)."""
         hosts: dict[str, tuple[str, ...]] = {}
         for kind in KINDS:
             table = self._hosts[kind]
             hosts[kind] = tuple(h for h in sorted(table) if self.held_by(table[h], granted))
         names = {}
         for kind, needs in self._trackers.items():
-            passing = [name for name in needs if self.held_by(needs[name], granted)]
+            barred = self._exempt[kind] if objected else frozenset()
+            passing = [
+                name for name in needs if name not in barred and self.held_by(needs[name], granted)
+            ]
             names[kind] = Names(
                 frozenset(name for name in passing if not name.endswith("*")),
                 tuple(sorted(name[:-1] for name in passing if name.endswith("*"))),

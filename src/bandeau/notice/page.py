@@ -158,13 +158,25 @@ class Notice:
             size=(width, height) if sized else None,
         ).encode()
 
-    def settings(self, lang: str, consent: Consent, *, back: str, confirm: bool = False) -> str:
-        """Return the settings page; `confirm` asks once more against the browser's signal."""
-        return self._page("settings.html", lang, consent, back, confirm=confirm)
+    def settings(
+        self,
+        lang: str,
+        consent: Consent,
+        *,
+        back: str,
+        confirm: bool = False,
+        objected: bool = False,
+    ) -> str:
+        """Return the settings page; `confirm` asks once more against the browser's signal.
 
-    def trackers(self, lang: str, consent: Consent, *, back: str) -> str:
+        `objected` says that the visitor objects to audience measurement.
+        """
+        more = {"confirm": confirm, "objected": objected}
+        return self._page("settings.html", lang, consent, back, **more)
+
+    def trackers(self, lang: str, consent: Consent, *, back: str, objected: bool = False) -> str:
         """Return the page of all that is declared."""
-        return self._page("trackers.html", lang, consent, back)
+        return self._page("trackers.html", lang, consent, back, objected=objected)
 
     def closed(self, lang: str, feature: Feature, consent: Consent, *, back: str) -> str:
         """Return the page of a closed feature: what it needs and why, one button for each purpose."""

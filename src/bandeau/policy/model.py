@@ -249,6 +249,15 @@ class Feature(_Table):
     text: dict[Language, FeatureText] = {}
 
 
+class Measure(_Table):
+    """The counter that needs no tracker: path, day, referrer's host, device class."""
+
+    page_views: bool = Field(default=False, description="count page views in the ledger's database")
+    keep_days: int = Field(
+        default=760, ge=1, le=760, description="how long the sums are kept; 25 months at most (J4)"
+    )
+
+
 class Policy(_Table):
     """The whole of bandeau.toml."""
 
@@ -257,6 +266,7 @@ class Policy(_Table):
     controller: Controller
     site: Site
     purposes: tuple[Purpose, ...] = Field(default=(), alias="purpose")
+    measure: Measure = Field(default=Measure(), description="the counter of page views")
     services: tuple[Service, ...] = Field(default=(), alias="service")
     trackers: tuple[Tracker, ...] = Field(default=(), alias="tracker")
     features: tuple[Feature, ...] = Field(default=(), alias="feature")
