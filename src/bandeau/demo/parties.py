@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from bandeau.adapters.asgi import Receive, Scope, Send, request_of, send_reply
+from bandeau.demo.backstage import mark
 from bandeau.wire.cookies import pairs
 from bandeau.wire.headers import RawHeaders, every, first
 from bandeau.wire.messages import Reply, Request
@@ -24,7 +25,7 @@ from bandeau.wire.messages import Reply, Request
 LOG_LENGTH = 1000  # requests kept for each party; the demonstration's memory, not its history
 
 _HOST = re.compile(
-    r"(?:(social|mesure|video|etiquettes|regie)|(enchere|creation)-[a-z0-9]{1,32})\.localhost"
+    r"(?:(social|telegram|mesure|video|etiquettes|regie)|(enchere|creation)-[a-z0-9]{1,32})\.localhost"
 )
 _TYPES = {
     "js": b"text/javascript; charset=utf-8",
@@ -38,6 +39,9 @@ _FILES = {
     ("social", "/partager"): "partager.html",
     ("social", "/fr/publication"): "publication.fr.html",
     ("social", "/en/publication"): "publication.en.html",
+    ("telegram", "/fr/message"): "message.fr.html",
+    ("telegram", "/en/message"): "message.en.html",
+    ("telegram", "/message.css"): "message.css",
     ("mesure", "/mesure.js"): "metreur.js",
     ("video", "/fr/lecteur"): "lecteur.fr.html",
     ("video", "/en/lecteur"): "lecteur.en.html",
@@ -51,6 +55,7 @@ _FILES = {
 # Name and age in days of the cookie that a party sets on its own host, in other sites' pages too.
 _COOKIES = {
     "social": ("agora_compte", 365, ""),
+    "telegram": ("telegram_visiteur", 365, ""),
     "mesure": ("metreur_tiers", 180, ""),
     "video": ("ecran_visiteur", 90, "; Partitioned"),
     "etiquettes": ("etiquettes_tiers", 180, ""),
@@ -87,16 +92,21 @@ class Parties:
             return Reply(404, [(b"content-type", b"text/plain")], b"404\n")
         if request.path == "/_journal":
             return self._journal(party)
-        self._note(party, request)
-        if request.path == "/pixel.gif":
-            return _set(request, party, Reply(200, [(b"content-type", _TYPES["gif"])], _PIXEL))
-        if request.path == "/depart":
-            return _set(request, party, Reply(204, []))
-        name = _FILES.get((party, request.path))
+        reply = self._file(party, request.path)
+        if reply.status != 404:  # noqa: PLR2004
+            reply = _set(request, party, reply)
+        self._note(party, request, reply)
+        return reply
+
+    def _file(self, party: str, path: str) -> Reply:
+        if path == "/pixel.gif":
+            return Reply(200, [(b"content-type", _TYPES["gif"])], _PIXEL)
+        if path == "/depart":
+            return Reply(204, [])
+        name = _FILES.get((party, path))
         if name is None:
             return Reply(404, [(b"content-type", b"text/plain")], b"404\n")
-        kind = _TYPES[name.rpartition(".")[2]]
-        return _set(request, party, Reply(200, [(b"content-type", kind)], self._bodies[name]))
+        return Reply(200, [(b"content-type", _TYPES[name.rpartition(".")[2]])], self._bodies[name])
 
     def _journal(self, party: str) -> Reply:
         body = json.dumps([*self.journals.get(party, ())], ensure_ascii=False).encode("utf-8")
@@ -107,8 +117,9 @@ class Parties:
         ]
         return Reply(200, headers, body)
 
-    def _note(self, party: str, request: Request) -> None:
-        """Write down what a request tells: where from, which page, who."""
+    def _note(self, party: str, request: Request, reply: Reply) -> None:
+        """Write down what a request tells: where from, which page, who; and which cookie it was given."""
+        offered = (first(reply.headers, b"set-cookie") or b"").partition(b"=")[0]
         fields = parse_qs(request.query, errors="replace", max_num_fields=None)
         sent = dict(pair for line in every(request.headers, b"cookie") for pair in _cookies(line))
         journal = self.journals.setdefault(party, deque(maxlen=LOG_LENGTH))
@@ -118,7 +129,9 @@ class Parties:
                 "host": request.host,
                 "path": request.path,
                 "page": fields.get("page", [""])[0],
+                "browser": mark(request.first(b"user-agent") or b""),
                 "cookies": sent,
+                "offered": offered.decode("latin-1"),
                 "identifiers": fields.get("id", []) + sorted(sent.values()),
                 "referer": (first(request.headers, b"referer") or b"").decode("latin-1"),
             }

@@ -1,7 +1,13 @@
-"""`bandeau demo`: the paper behind the gate and its third parties, on loopback, in one process."""
+"""`bandeau demo`: the paper behind the gate, its third parties and its comment server, on loopback.
+
+Third parties answer on the paper's own port, told apart by Host; Isso is a process of its own on the
+next one; the raw paper, for comparison, two further on.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
 import tomllib
 from importlib.resources import files
@@ -9,6 +15,7 @@ from pathlib import Path
 
 from bandeau.adapters.asgi import ASGIApp, Middleware, Receive, Scope, Send, request_of
 from bandeau.adapters.server import listening, serve
+from bandeau.demo import comments
 from bandeau.demo.paper import application
 from bandeau.demo.parties import Parties, party_of
 from bandeau.errors import BandeauError
@@ -42,28 +49,27 @@ class Street:
 
 def run(port: int, data: Path, *, without_gate: bool) -> int:
     """Serve until interrupted. Returns the exit code: 2 for a taken port or unusable data."""
-    bound = []
-    try:
-        bound = [
-            listening("127.0.0.1", number) for number in ports(port, without_gate=without_gate)
-        ]
-        data.mkdir(parents=True, exist_ok=True)
-        site = Site.from_policy(policy(port), f"sqlite:///{data.resolve() / 'bandeau.db'}")
-    except (BandeauError, OSError) as error:
-        print(error, file=sys.stderr)
-        for each in bound:
-            each.close()
-        return 2
-    paper = application(port)
-    served: list[ASGIApp] = [Street(Middleware(paper, site), Parties()), paper]
-    addresses = [f"http://{HOST}:{number}/" for number in ports(port, without_gate=without_gate)]
-    try:
-        serve(list(zip(served, bound, strict=False)), "ready " + " ".join(addresses))
-    finally:
-        site.close()
+    numbers = [port, port + 1] + ([port + 2] if without_gate else [])
+    with contextlib.ExitStack() as stack:
+        try:
+            bound = [stack.enter_context(listening("127.0.0.1", number)) for number in numbers]
+            data.mkdir(parents=True, exist_ok=True)
+            site = Site.from_policy(policy(port), f"sqlite:///{data.resolve() / 'bandeau.db'}")
+            stack.callback(site.close)
+            origins = [f"http://{HOST}:{number}" for number in (port, port + 2)]
+            stack.enter_context(comments.served(data, bound[1], origins))
+        except (BandeauError, OSError, comments.MissingError) as error:
+            print(error, file=sys.stderr)
+            return 2
+        _serve(port, site, bound)
     return 0
 
 
-def ports(port: int, *, without_gate: bool) -> list[int]:
-    """Return the ports that are listened on: the street's, and the raw paper's two further on."""
-    return [port, port + 2] if without_gate else [port]
+def _serve(port: int, site: Site, bound: list[socket.socket]) -> None:
+    paper = Middleware(application(port, site.views), site)
+    served: list[tuple[ASGIApp, socket.socket]] = [(Street(paper, Parties()), bound[0])]
+    addresses = [f"http://{HOST}:{port}/", f"http://commentaires.localhost:{port + 1}/"]
+    for raw in bound[2:]:
+        served.append((application(port), raw))
+        addresses.append(f"http://{HOST}:{port + 2}/")
+    serve(served, "ready " + " ".join(addresses))
