@@ -186,13 +186,14 @@ def test_a_signal_refuses_until_it_is_overruled_knowingly(site: Site) -> None:
 
 
 def test_a_script_gets_json_and_what_of_its_wishes_is_granted(site: Site) -> None:
-    body = b"choice=save&purpose=social&held=cookie:sq_a&held=host:social.localhost&held=host:x.ads.localhost&held=garbage"
+    body = b"choice=save&purpose=social&held=cookie:sq_a&held=host:social.localhost&held=host:x.ads.localhost&held=page:/comments/1&held=garbage"
     asked = request("/_b/choice", POSTED, "POST")
     asked = type(asked)(asked.method, asked.scheme, asked.host, asked.path, "",
                         [(b"accept", b"application/json"), *POSTED])  # fmt: skip
     reply = site.answer_sync(site.exchange(asked), body)
     assert json.loads(reply.body) == {
-        "state": "partial", "granted": ["social"], "held_back": ["cookie:sq_a", "host:social.localhost"],
+        "state": "partial", "granted": ["social"],
+        "held_back": ["cookie:sq_a", "host:social.localhost", "page:/comments/1"],
     }  # fmt: skip
 
 

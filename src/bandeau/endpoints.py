@@ -247,6 +247,8 @@ def _allowed(desk: Desk, item: str, consent: Consent) -> bool:
     allowance = desk.rules.allowance(consent.granted)
     if kind == "host":
         return allowance.allows(name, "any")
+    if kind == "page":
+        return desk.rules.closed(name, consent.granted) is None
     return kind in allowance.names and allowance.permits(kind, name)
 
 

@@ -59,9 +59,10 @@ def ordinary(playwright: Playwright, tmp_path: Path) -> Iterator[BrowserContext]
 
 @dataclass(frozen=True)
 class Demo:
-    """The newspaper: behind the gate on `port`, raw two further on."""
+    """The newspaper: behind the gate on `port`, Isso on the next one, raw two further on."""
 
     port: int
+    data: Path
 
     @property
     def url(self) -> str:
@@ -89,13 +90,14 @@ class Demo:
 
 
 def free_ports() -> int:
-    """Return a port that is free, with the second after it free as well."""
+    """Return a port that is free, with the two after it free as well."""
     while True:
-        with socket.socket() as one, socket.socket() as two:
+        with socket.socket() as one, socket.socket() as two, socket.socket() as three:
             one.bind(("127.0.0.1", 0))
             port: int = one.getsockname()[1]
             try:
-                two.bind(("127.0.0.1", port + 2))
+                two.bind(("127.0.0.1", port + 1))
+                three.bind(("127.0.0.1", port + 2))
             except (OSError, OverflowError):
                 continue
             return port
@@ -103,10 +105,9 @@ def free_ports() -> int:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    port = free_ports()
+    port, data = free_ports(), tmp_path_factory.mktemp("lanterne")
     process = subprocess.Popen(
-        [sys.executable, "-m", "bandeau", "demo", "--port", str(port), "--data",
-         str(tmp_path_factory.mktemp("lanterne")), "--without-gate"],
+        [sys.executable, "-m", "bandeau", "demo", "--port", str(port), "--data", str(data), "--without-gate"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout
@@ -114,7 +115,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     if not line.startswith("ready "):
         process.kill()
         pytest.fail(f"the newspaper does not start: {line}{process.communicate()[1]}")
-    yield Demo(port)
+    yield Demo(port, data)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
 

@@ -10,6 +10,7 @@ import pytest
 from browser.conftest import ARTICLE, Demo
 from browser.engines import ENGINES, Driver, missing
 
+TECHNICAL = {"bandeau", "lanterne_session", "lanterne_depuis"}
 GRANTED = "document.querySelector('#bandeau-state').dataset.granted"
 KEPT = "localStorage.length + sessionStorage.length"
 
@@ -52,14 +53,14 @@ def test_a_withdrawal_takes_everything_back_everywhere(demo: Demo, browser: Driv
     browser.switch(second)
     browser.goto(demo.url + "/")
     browser.switch(first)
-    written = browser.cookies() - {"bandeau", "lanterne_session"}
+    written = browser.cookies() - TECHNICAL
     assert written
 
     browser.goto(f"{demo.url}/_b/settings?back=/")
     quiet(demo)
     press(browser, "button[value=none]")
     browser.until(GRANTED, "")
-    assert browser.cookies() == {"bandeau", "lanterne_session"}
+    assert browser.cookies() == TECHNICAL
     assert browser.js(KEPT) == 0
     after = quiet(demo)
 
@@ -73,4 +74,58 @@ def test_a_withdrawal_takes_everything_back_everywhere(demo: Demo, browser: Driv
     browser.until(GRANTED, "")
     assert browser.js("document.querySelectorAll('iframe[src*=\"social.localhost\"]').length") == 0
     assert quiet(demo) == after, "after a withdrawal"
-    assert browser.cookies() == {"bandeau", "lanterne_session"}
+    assert browser.cookies() == TECHNICAL
+
+
+def save(browser: Driver, demo: Demo, *purposes: str) -> None:
+    """Save settings with exactly these purposes ticked."""
+    browser.goto(f"{demo.url}/_b/settings?back={ARTICLE}")
+    wanted = "[" + ", ".join(f"'{one}'" for one in purposes) + "]"
+    browser.js(
+        "document.querySelectorAll('#bandeau-settings input[type=checkbox]').forEach("
+        f"box => {{ box.checked = {wanted}.includes(box.value) }})"
+    )
+    press(browser, "button[value=save]")
+    browser.until("location.pathname", ARTICLE)
+
+
+def held(browser: Driver) -> int:
+    return int(browser.js("document.querySelectorAll('[data-bandeau-needs=social]').length"))
+
+
+def test_S3_S7_a_refusal_holds_and_can_be_changed(demo: Demo, browser: Driver) -> None:
+    save(browser, demo)
+    before = quiet(demo)
+    for path in ("/", ARTICLE, "/en" + ARTICLE):
+        browser.goto(demo.url + path)
+        browser.until(GRANTED, "")
+    assert browser.cookies() == TECHNICAL
+    assert browser.js(KEPT) == 0
+    assert quiet(demo) == before
+    save(browser, demo, "audience")
+    browser.goto(demo.url + ARTICLE)
+    browser.until(GRANTED, "audience")
+    assert quiet(demo) > before
+    save(browser, demo)
+    browser.until(GRANTED, "")
+
+
+def test_S5_S8_social_networks_open_in_place_and_close_together(
+    demo: Demo, browser: Driver
+) -> None:
+    form = "document.querySelectorAll('iframe[src*=\"/commentaires/\"]').length"
+    save(browser, demo)
+    assert held(browser) == 3
+    assert browser.js(form) == 0
+    press(browser, ".comments [data-bandeau-needs=social] button")
+    browser.until(GRANTED, "social")
+    assert browser.js("location.pathname") == ARTICLE
+    assert browser.js(form) == 1
+    assert held(browser) == 0
+    browser.until("document.cookie.includes('agora_id')", wanted=True)
+    save(browser, demo, "profiles", "audience", "ads", "video")
+    assert held(browser) == 3
+    assert browser.js(form) == 0
+    assert "agora_id" not in browser.cookies()
+    assert browser.js("localStorage.getItem('agora_id')") is None
+    save(browser, demo)

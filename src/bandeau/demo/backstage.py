@@ -1,4 +1,4 @@
-"""«Coulisses»: what each third party's own journal says it received from one browser, and under which choice.
+"""«Coulisses»: what each third party's journal says it received from one browser, and when.
 
 The figures are asked from the third parties' servers. A browser is told from others by a short mark of
 its user agent, since a reader who has refused has nothing else that could tell them apart; the mark

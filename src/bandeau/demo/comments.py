@@ -1,4 +1,4 @@
-"""What readers write, for pages that have none of the comment server's script: asked server to server."""
+"""What readers write, for pages without the comment server's script: asked server to server."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def served(data: Path, bound: socket.socket, origins: list[str]) -> Iterator[Non
     port: int = bound.getsockname()[1]
     bound.listen(64)
     file = configured(data, port, origins)
-    child = subprocess.Popen(
+    child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
         [sys.executable, "-m", "bandeau.demo.commentserver", str(file), str(bound.fileno())],
         pass_fds=[bound.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=(data / "isso.err").open("ab"),

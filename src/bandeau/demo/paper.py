@@ -111,8 +111,8 @@ class Paper:
             name: [article for article in others if article["section"] == name]
             for name in self.sections
         }
-        more = {"article": lead, "by_section": by_section}
-        return self._page(request, "une.html", **more, box=self._box(request, lead))
+        box = self._box(request, lead)
+        return self._page(request, "une.html", article=lead, by_section=by_section, box=box)
 
     async def article(self, request: Request) -> Response:
         """One article, with everything that a paper puts around it."""
@@ -146,7 +146,10 @@ class Paper:
             readings = self._profile(request)
             readings[found["section"]] += 1
             response.set_cookie(
-                profile.NAME, profile.written(readings), max_age=profile.DAYS * 86_400, samesite="lax"
+                profile.NAME,
+                profile.written(readings),
+                max_age=profile.DAYS * 86_400,
+                samesite="lax",
             )
         return response
 
@@ -160,8 +163,7 @@ class Paper:
 
     async def comment_frame(self, request: Request) -> Response:
         """The page that the form for comments is on, framed by the article; POST is for no scripts."""
-        language, path = _split("/" + request.path_params["article"])
-        language = _split(request.url.path)[0]
+        path = "/" + request.path_params["article"]
         found = self.articles.get(path)
         if found is None:
             return self._page(request, "absente.html", 404)
@@ -191,15 +193,15 @@ class Paper:
     def editors(self, request: Request) -> Response:
         """What the editors see: page views by article, and how comments are approved."""
         charts = []
+        counted = self._readings
         for article in self.articles.values():
             days = Counter[int]()
-            for root in _ROOTS.values() if self._readings else ():
-                days.update(dict(self._readings.days(root + article["path"])))
+            for root in _ROOTS.values():
+                days.update(dict(counted.days(root + article["path"])) if counted else {})
             charts.append((article, [count for _, count in sorted(days.items())]))
         charts.sort(key=lambda chart: -sum(chart[1]))
         sums = {
-            column: self._readings.sums(column)[:8] if self._readings else []
-            for column in ("device", "referrer")
+            column: counted.sums(column)[:8] if counted else [] for column in ("device", "referrer")
         }
         return self._page(
             request, "redaction.html", charts=charts, sums=sums, comments_port=self._port + 1
@@ -235,7 +237,7 @@ class Paper:
         return profile.read(request.cookies.get(profile.NAME), frozenset(self.sections))
 
     def _box(self, request: Request, current: dict[str, Any]) -> dict[str, Any]:
-        """Return the box beside an article: by profile where that is granted, else the editors' choice."""
+        """Return the box beside an article: by profile where granted, else the editors' choice."""
         others = [article for article in self.articles.values() if article is not current]
         readings = self._profile(request) if _allows(request, "profiles") else Counter[str]()
         if readings:
@@ -300,7 +302,11 @@ class Paper:
         if "lanterne_depuis" not in request.cookies:
             month = datetime.now(UTC).strftime("%Y-%m")
             response.set_cookie(
-                "lanterne_depuis", month, max_age=_AUDIENCE_DAYS * 86_400, samesite="lax"
+                "lanterne_depuis",
+                month,
+                max_age=_AUDIENCE_DAYS * 86_400,
+                httponly=True,
+                samesite="lax",
             )
         # What a forgotten plugin does: nobody declared it.
         if "visiteur" not in request.cookies:
@@ -348,4 +354,3 @@ async def _body(request: Request) -> bytes:
         if len(body) > _FORM_BYTES:
             return b""
     return body
-

@@ -118,7 +118,7 @@ class Parties:
         return Reply(200, headers, body)
 
     def _note(self, party: str, request: Request, reply: Reply) -> None:
-        """Write down what a request tells: where from, which page, who; and which cookie it was given."""
+        """Write down what a request tells, and which cookie its browser was given."""
         offered = (first(reply.headers, b"set-cookie") or b"").partition(b"=")[0]
         fields = parse_qs(request.query, errors="replace", max_num_fields=None)
         sent = dict(pair for line in every(request.headers, b"cookie") for pair in _cookies(line))

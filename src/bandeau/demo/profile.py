@@ -1,4 +1,4 @@
-"""A reader's profile: which sections were read how often, in a cookie of the paper's own, nowhere else."""
+"""A reader's profile: which sections were read how often, in a cookie of the paper's own."""
 
 from __future__ import annotations
 

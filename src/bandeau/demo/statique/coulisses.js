@@ -6,9 +6,10 @@ const held = new Set();
 const showHeld = () => {
   const list = document.querySelector("[data-held]");
   for (const one of document.querySelectorAll("[data-bd-src], [data-bd-href]")) {
-    held.add(new URL(one.dataset.bdSrc || one.dataset.bdHref, location).host);
+    const url = new URL(one.dataset.bdSrc || one.dataset.bdHref, location);
+    held.add(url.host === location.host ? url.pathname : url.hostname);
   }
-  for (const one of window[Symbol.for("bandeau")]?.held() || []) held.add(one.replace(":", " "));
+  for (const one of window[Symbol.for("bandeau")]?.held() || []) held.add(one.replace(/^host:/, "").replace(":", " "));
   if (!list || !held.size) return;
   list.replaceChildren(...[...held].sort().map((name) => {
     const item = document.createElement("li");
@@ -19,7 +20,7 @@ const showHeld = () => {
 
 const barred = (event) => {
   const url = event.blockedURI || event.blockedURL;
-  if (url?.includes("://")) held.add(new URL(url).host);
+  if (url?.includes("://")) held.add(new URL(url).hostname);
 };
 document.addEventListener("securitypolicyviolation", barred);
 if ("ReportingObserver" in window) {
@@ -29,7 +30,9 @@ if ("ReportingObserver" in window) {
 
 const show = (parties) => {
   const { none, undecided, unfiltered } = table.dataset;
-  const choice = (one) => one.choice === null ? "" : { "": undecided, raw: unfiltered }[one.choice] ?? one.choice;
+  const purposes = JSON.parse(table.dataset.purposes);
+  const choice = ({ choice: ids }) => ids === null ? "" : { "": undecided, raw: unfiltered }[ids]
+    ?? ids.split(" ").map((id) => purposes[id]).join(", ");
   table.tBodies[0].replaceChildren(...parties.map((one) => {
     const row = document.createElement("tr");
     row.dataset.party = one.party;

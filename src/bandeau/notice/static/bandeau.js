@@ -45,8 +45,10 @@ const follow = (now) => {
 /** What this page missed, as the server may judge it. */
 const missed = () => [
   ...(guard?.held() || []),
-  ...[...document.querySelectorAll("[data-bd-src]")].map(
-    (one) => "host:" + new URL(one.dataset.bdSrc, document.baseURI).hostname),
+  ...[...document.querySelectorAll("[data-bd-src]")].map((one) => {
+    const url = new URL(one.dataset.bdSrc, document.baseURI);
+    return url.host === location.host ? "page:" + url.pathname : "host:" + url.hostname;
+  }),
 ];
 
 let busy = false;
