@@ -414,6 +414,11 @@ class Exchange:
         return self.site.policy.site.edge_cache
 
     @property
+    def quiet(self) -> bool:
+        """Whether what is barred is not even attempted."""
+        return self.site.policy.site.quiet
+
+    @property
     def pages(self) -> Pages | None:
         """Where rewritten pages are kept in memory."""
         return self.site.pages

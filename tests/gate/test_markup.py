@@ -284,3 +284,33 @@ def test_real_pages_keep_everything_but_what_is_disarmed(shared: Path) -> None:
         if b"srcdoc" not in data and b"<svg" not in data:
             assert back == undone, page.name
         assert gated(data, None, 4096) == gated(data), page.name
+
+
+QUIET = [
+    ("<script src=//x.example/a.js></script>", "<script data-bd-src=//x.example/a.js></script>"),
+    ("<script src=/a.js></script>", "<script src=/a.js></script>"),
+    ("<script>1</script>", "<script>1</script>"),
+    ("<img src=//x.example/a.png alt=b>", "<img data-bd-src=//x.example/a.png alt=b>"),
+    ("<img src=//img.example/a.png>", "<img src=//img.example/a.png>"),
+    ("<img src=/a srcset='/b 1x, //x.example/c 2x'>", "<img src=/a data-bd-srcset='/b 1x, //x.example/c 2x'>"),
+    ("<link rel=stylesheet href=//x.example/a.css>", "<link rel=stylesheet data-bd-href=//x.example/a.css>"),
+    ("<link rel=canonical href=//x.example/a>", "<link rel=canonical href=//x.example/a>"),
+    ("<video src=//x.example/a poster=//x.example/b>", "<video data-bd-src=//x.example/a data-bd-poster=//x.example/b>"),
+    ("<a href=//x.example/a>b</a>", "<a href=//x.example/a>b</a>"),
+    ("<noscript><img src=//x.example/p.gif></noscript>", "<noscript><img data-bd-src=//x.example/p.gif></noscript>"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "left"), QUIET)
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_quietly_nothing_barred_is_attempted(page: str, left: str, size: int) -> None:
+    start = "<html lang=en><head><title>t</title></head><body>text "
+    data = (start + page + " text").encode()
+    parts = Parts()
+    markup = Markup(base=BASE, allows=allows, fragments=parts, quiet=True)
+    pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
+    out = b"".join(markup.feed(piece) for piece in pieces) + markup.close()
+    assert left.encode() in out
+    assert out.count(BODY) == 1
+    if page != left:
+        assert page.encode() in gated(start + page, Parts())  # otherwise the policy alone bars it

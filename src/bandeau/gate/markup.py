@@ -95,11 +95,12 @@ class Markup:
         report: Report | None = None,
         xml: bool = False,
         outbound: Callable[[str], str] | None = None,
+        quiet: bool = False,
     ) -> None:
         self._report = report
-        gate = _Gate(base, allows, fragments, outbound=outbound)
+        gate = _Gate(base, allows, fragments, outbound=outbound, quiet=quiet)
         handler = _Reporter(base, allows, report) if report else gate
-        self._splicer = Splicer(handler, xml=xml, links=outbound is not None)
+        self._splicer = Splicer(handler, xml=xml, links=outbound is not None, media=quiet)
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a piece of the page and give what is certain."""
@@ -170,8 +171,11 @@ class _Gate:
         fragments: Fragments | None,
         links: _Links | None = None,
         outbound: Callable[[str], str] | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
         self._allows = allows
+        self._quiet = quiet  # what the policy will bar is not even attempted
         self._outbound = outbound
         self._links = links or _Links(base, allows)
         self._fragments = fragments
@@ -189,13 +193,25 @@ class _Gate:
         return self._inner()
 
     def _inner(self) -> _Gate:
-        return _Gate(self._links.page, self._allows, None, self._links, self._outbound)
+        return _Gate(
+            self._links.page, self._allows, None, self._links, self._outbound, quiet=self._quiet
+        )
 
     def start(self, tag: Tag) -> None:
         self._place(tag)
         edit = _EDITS.get(tag.name)
         if edit:
             edit(self, tag)
+        if self._quiet and tag.name in _QUIETED:
+            self._still(tag)
+
+    def _still(self, tag: Tag) -> None:
+        """Take the addresses out of what loads by itself and may not."""
+        for name, kind in _sources(tag):
+            value = tag.get(name) or ""
+            urls = _candidates(value) if name.endswith(b"srcset") else [value]
+            if any(self._links.foreign(url, kind) for url in urls if url):
+                tag.rename(name, PREFIX)
 
     def end(self, name: bytes) -> bytes:
         if self._stage == "before" and name in (b"head", b"body", b"html", b"br"):
@@ -329,7 +345,7 @@ class _Gate:
     def _srcdoc(self, tag: Tag, attribute: Attribute) -> None:
         """A srcdoc is a page of its own, one level of references deeper."""
         before = attribute.text
-        inner = Splicer(self._inner(), links=self._outbound is not None)
+        inner = Splicer(self._inner(), links=self._outbound is not None, media=self._quiet)
         after = inner.feed(before.encode("utf-8", "replace")) + inner.close()
         if after.decode("utf-8") != before:
             tag.replace(attribute, after.decode("utf-8"))
@@ -422,6 +438,9 @@ _LOADS: dict[bytes, list[tuple[bytes, str]]] = {
     b"button": [(b"formaction", "form")],
     b"a": [(b"ping", "connect")],
 }
+
+
+_QUIETED = (b"script", b"img", b"source", b"video", b"audio", b"track", b"link", b"input")
 
 
 def _sources(tag: Tag) -> list[tuple[bytes, str]]:

@@ -79,6 +79,10 @@ class Setting(Protocol):
         """Whether a cache in front keeps pages by state."""
 
     @property
+    def quiet(self) -> bool:
+        """Whether what is barred is not even attempted."""
+
+    @property
     def pages(self) -> Pages | None:
         """Where rewritten pages are kept in memory."""
 
@@ -187,6 +191,7 @@ class Filtered:
             fragments=setting.fragments(nonce, framed=framed) if whole and not xml else None,
             xml=xml,
             outbound=setting.outbound,
+            quiet=setting.quiet,
         )
         content_type = first(out, b"content-type") or b""
         charset = _Charset(content_type)

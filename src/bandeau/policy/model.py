@@ -136,6 +136,10 @@ class Site(_Table):
         default=False,
         description="a cache in front keeps pages by the state that `GET /_b/key` names (docs/edge.md)",
     )
+    quiet: bool = Field(
+        default=False,
+        description="take what is held back out of the page, so that browsers report no violation of it",
+    )
     page_memory: int = Field(
         default=16,
         ge=0,

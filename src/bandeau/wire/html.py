@@ -86,7 +86,10 @@ def _boring(names: bytes) -> re.Pattern[bytes]:
 
 
 _BORING = _boring(_ALWAYS)
-_BORING_RARE = _boring(_ALWAYS + b"|a|area|input|button")
+_RARE, _MEDIA = b"|a|area|input|button", b"|img|source|video|audio|track|input"
+_BORING_RARE = _boring(_ALWAYS + _RARE)
+_BORING_MEDIA = _boring(_ALWAYS + _MEDIA)
+_BORING_BOTH = _boring(_ALWAYS + _RARE + _MEDIA)
 _PING = re.compile(rb"[\t\n\f\r /\"']ping[\t\n\f\r /=>]")  # the attribute, and not "shopping"
 # Text and closed elements inside a drawing: they change nothing about where we are.
 _FLAT = re.compile(
@@ -237,8 +240,15 @@ class Splicer:
     """Takes a page in pieces and gives it back with what the handler inserts."""
 
     def __init__(
-        self, handler: Handler, *, inert: bool = False, xml: bool = False, links: bool = False
+        self,
+        handler: Handler,
+        *,
+        inert: bool = False,
+        xml: bool = False,
+        links: bool = False,
+        media: bool = False,
     ) -> None:
+        self._media = media  # ask about pictures, films and sound too
         self._links = links  # ask about every <a> too
         self._xml = xml  # read as XML: no element is raw text, CDATA is everywhere
         self._handler = handler
@@ -313,7 +323,10 @@ class Splicer:
             or b"formaction" in lower
             or (b"ping" in lower and _PING.search(lower) is not None)
         )
-        boring = _BORING_RARE if rare else _BORING
+        if self._media:
+            boring = _BORING_BOTH if rare else _BORING_MEDIA
+        else:
+            boring = _BORING_RARE if rare else _BORING
         while at < len(buffer):
             if self._plain:
                 self._emit(buffer[at:])
@@ -534,7 +547,7 @@ class Splicer:
         self._island = False
         end = match.start() if match else len(buffer)
         content = buffer[at:end]
-        inner = Splicer(self._handler.island(), inert=True)
+        inner = Splicer(self._handler.island(), inert=True, links=self._links, media=self._media)
         spliced = inner.feed(content)
         ragged = inner.open_ended or len(content) > MAX_ISLAND
         spliced += inner.close()
