@@ -10,14 +10,14 @@ import click
 
 @click.command()
 @click.option(
-    "--port", default=8000, show_default=True, type=click.IntRange(1, 65533), help="Its port."
+    "--port", default=8000, show_default=True, type=click.IntRange(1, 65533), help="Its port; its comment server has the next one."
 )
 @click.option(
     "--data",
     default=Path("lanterne-data"),
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder for ledger and key.",
+    help="Folder for ledger, key and comments.",
 )
 @click.option("--without-gate", is_flag=True, help="Serve the raw paper too, on port + 2.")
 def demo(port: int, data: Path, *, without_gate: bool) -> None:
