@@ -10,7 +10,11 @@ import click
 
 @click.command()
 @click.option(
-    "--port", default=8000, show_default=True, type=click.IntRange(1, 65533), help="Its port; its comment server has the next one."
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(1, 65533),
+    help="Its port; its comment server has the next one.",
 )
 @click.option(
     "--data",

@@ -52,10 +52,16 @@ class Readings(Protocol):
 class Paper:
     """The pages. `port` is where its third parties answer, and the comment server one further on."""
 
-    def __init__(self, port: int, readings: Readings | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        readings: Readings | None = None,
+        declared: dict[str, Any] | None = None,
+    ) -> None:
         folder = files("bandeau.demo")
         self._port = port
         self._readings = readings
+        self._declared = declared  # what bandeau's page of trackers says, for the privacy page
         self._comments = Comments(port + 1)
         self.backstage = Backstage(port)
         self._templates = Environment(
@@ -155,7 +161,14 @@ class Paper:
 
     def privacy(self, request: Request) -> Response:
         """Who does what with which data, in the paper's own words."""
-        return self._page(request, "confidentialite.html")
+        rows = []
+        for purpose in self._declared["purposes"] if self._declared else ():
+            recipients = {one["id"]: one["recipient"] for one in purpose["services"]}
+            rows += [
+                (purpose["id"], tracker, recipients.get(tracker.get("service"), "La Lanterne"))
+                for tracker in purpose["trackers"]
+            ]
+        return self._page(request, "confidentialite.html", rows=rows)
 
     def slot(self, request: Request) -> Response:
         """The frame in which the advertising chain runs: first-party, as its publishers like it."""
@@ -313,9 +326,11 @@ class Paper:
             response.set_cookie("visiteur", secrets.token_hex(8), max_age=365 * 86_400)
 
 
-def application(port: int, readings: Readings | None = None) -> Starlette:
+def application(
+    port: int, readings: Readings | None = None, declared: dict[str, Any] | None = None
+) -> Starlette:
     """Return the raw paper as an ASGI application; `port` is where its third parties are."""
-    paper = Paper(port, readings)
+    paper = Paper(port, readings, declared)
     handlers: Any = {404: paper.missing}
     return Starlette(routes=paper.routes(), exception_handlers=handlers)
 

@@ -66,7 +66,7 @@ def run(port: int, data: Path, *, without_gate: bool) -> int:
 
 
 def _serve(port: int, site: Site, bound: list[socket.socket]) -> None:
-    paper = Middleware(application(port, site.views), site)
+    paper = Middleware(application(port, site.views, site.notice.trackers_data()), site)
     served: list[tuple[ASGIApp, socket.socket]] = [(Street(paper, Parties()), bound[0])]
     addresses = [f"http://{HOST}:{port}/", f"http://commentaires.localhost:{port + 1}/"]
     for raw in bound[2:]:
