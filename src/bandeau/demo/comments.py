@@ -91,12 +91,16 @@ def served(data: Path, bound: socket.socket, origins: list[str]) -> Iterator[Non
     port: int = bound.getsockname()[1]
     bound.listen(64)
     file = configured(data, port, origins)
-    child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-        [sys.executable, "-m", "bandeau.demo.commentserver", str(file), str(bound.fileno())],
-        pass_fds=[bound.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=(data / "isso.err").open("ab"),
-        start_new_session=True,  # Ctrl-C is ours to pass on
-    )  # fmt: skip
+    command = [sys.executable, "-m", "bandeau.demo.commentserver", str(file), str(bound.fileno())]
+    with (data / "isso.err").open("ab") as errors:
+        child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+            command,
+            pass_fds=[bound.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C is ours to pass on
+        )
     try:
         if not child.stdout or child.stdout.readline() != b"ready\n":
             raise MissingError(f"the comment server does not start: {data / 'isso.err'} says why")
