@@ -34,6 +34,7 @@ COMMANDS = {
     "WebDriver:Back": ("POST", "/back"),
     "WebDriver:ExecuteScript": ("POST", "/execute/sync"),
     "WebDriver:GetCookies": ("GET", "/cookie"),
+    "WebDriver:DeleteAllCookies": ("DELETE", "/cookie"),
     "WebDriver:NewWindow": ("POST", "/window/new"),
     "WebDriver:SwitchToWindow": ("POST", "/window"),
     "WebDriver:GetWindowHandle": ("GET", "/window"),
@@ -62,6 +63,10 @@ class Driver:
     def cookies(self) -> set[str]:
         """Return the names of the cookies that the page's address gets, HttpOnly ones too."""
         return {cookie["name"] for cookie in self._command("WebDriver:GetCookies", {})}
+
+    def forget(self) -> None:
+        """Be a new visitor to the site whose page this is."""
+        self._command("WebDriver:DeleteAllCookies", {})
 
     def new_tab(self) -> str:
         """Open a tab and return its handle; the tab in front stays the same."""
@@ -160,7 +165,7 @@ def webkit(home: Path) -> Iterator[Driver]:
         base = f"http://127.0.0.1:{port}/session"
 
         def send(method: str, url: str, body: dict[str, Any]) -> Any:
-            data = None if method == "GET" else json.dumps(body).encode()
+            data = json.dumps(body).encode() if method == "POST" else None
             request = urllib.request.Request(url, data, method=method)
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:

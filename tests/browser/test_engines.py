@@ -15,8 +15,16 @@ GRANTED = "document.querySelector('#bandeau-state').dataset.granted"
 KEPT = "localStorage.length + sessionStorage.length"
 
 
+@pytest.fixture
+def browser(started: Driver, demo: Demo) -> Driver:
+    """Be a visitor who has not chosen."""
+    started.goto(demo.url)
+    started.forget()
+    return started
+
+
 @pytest.fixture(params=ENGINES, scope="module")
-def browser(
+def started(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Driver]:
     lacking = missing(request.param)
