@@ -19,6 +19,7 @@ from bandeau.decision.moves import event_of, move
 from bandeau.gate import cookies
 from bandeau.gate.connections import seal
 from bandeau.gate.verdict import STORAGE, Rules
+from bandeau.measure.count import device
 from bandeau.notice import Notice
 from bandeau.notice.form import Posted, local, read
 from bandeau.wire.cookies import Removal
@@ -42,6 +43,8 @@ class Desk:
     current: Published
     key: bytes
     now: Callable[[], int]  # minutes since 1970 UTC
+    snapshot: str  # SHA-256 of what visitors are shown now
+    snapshots: Callable[[str], bytes | None]
 
     @property
     def prefix(self) -> str:
@@ -93,6 +96,8 @@ def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
         return _method(desk, asked, b"GET, HEAD")
     if path.startswith("static/"):
         return _static(desk, asked, path)
+    if path.startswith("snapshot/"):
+        return _snapshot(desk, asked, path.removeprefix("snapshot/"))
     found = _PAGES.get(path)
     return found(desk, asked) if found else problem(desk, asked, 404, "missing")
 
@@ -120,7 +125,7 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     decided = purposes - consent.asks | (named if event is Event.ADD else purposes)
     choice = Choice(desk.current.digest, granted, decided, desk.now())
     after = Consent(state, granted, purposes - decided, consent.signal)
-    decision = _record(desk, asked, event, choice, posted.language or asked.language)
+    decision = _record(desk, asked, event, choice, posted)
     removals = _removals(desk, asked, after)
     return Change(
         decision,
@@ -258,14 +263,18 @@ def _exempt_storage(desk: Desk) -> bool:
     return any(always.names[kind].listed() for kind in STORAGE)
 
 
-def _record(desk: Desk, asked: Asked, event: Event, choice: Choice, language: str) -> Decision:
+def _record(desk: Desk, asked: Asked, event: Event, choice: Choice, posted: Posted) -> Decision:
+    agent = asked.request.first(b"user-agent")
     return Decision(
         minute=choice.minute,
         event=event,
         policy=choice.policy,
         choices=tuple((purpose, purpose in choice.granted) for purpose in desk.current.order),
-        language=language,
+        language=posted.language or asked.language,
         signal=asked.consent.signal,
+        layer=posted.layer,
+        device=device(agent) if agent else "unknown",
+        snapshot=desk.snapshot,
     )
 
 
@@ -371,6 +380,17 @@ def _static(desk: Desk, asked: Asked, path: str) -> Reply:
         (b"cross-origin-resource-policy", b"same-origin"),
     ]
     return Reply(200, headers, content)
+
+
+def _snapshot(desk: Desk, asked: Asked, sha256: str) -> Reply:
+    """Give what visitors were shown, under its hash: whoever has the bytes can check the name."""
+    known = len(sha256) == 64 and sha256.isascii() and sha256.isalnum()  # noqa: PLR2004
+    found = desk.snapshots(sha256) if known else None
+    if found is None:
+        return problem(desk, asked, 404, "missing")
+    headers = [pair for pair in _json_headers() if pair[0] != b"cache-control"]
+    lasting = (b"cache-control", b"public, max-age=%d, immutable" % _YEAR)
+    return Reply(200, [*headers, lasting], found)
 
 
 def _method(desk: Desk, asked: Asked, allowed: bytes) -> Reply:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import logging
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 from bandeau import endpoints
@@ -31,7 +33,7 @@ from bandeau.gate.response import Filtered, may_be_page
 from bandeau.gate.strict import Parts
 from bandeau.gate.verdict import STORAGE, Allowance, Rules
 from bandeau.ledger import keys
-from bandeau.ledger.sqlite import Ledger
+from bandeau.ledger.sqlite import Ledger, path_of
 from bandeau.measure import Views, view
 from bandeau.notice import Notice
 from bandeau.policy.digest import digest, fingerprints
@@ -117,9 +119,12 @@ class Site:
         self.current = Published(digest(policy), policy.consentable, fingerprints(policy))
         ledger.publish(self.current, now())
         self.published = ledger.published()
-        self.desk = Desk(self.rules, self.notice, self.current, self._key, now)
         several = self.rules.own if len(self.rules.own) > 1 else ()
         self.narrowest = csp.policy(self.rules.allowance(frozenset()), sorted(several)).encode()
+        snapshot = ledger.keep(self._shown(), now())
+        self.desk = Desk(
+            self.rules, self.notice, self.current, self._key, now, snapshot, ledger.snapshot
+        )
         counted = policy.measure
         self.views = Views(ledger.path, counted.keep_days) if counted.page_views else None
         room = policy.site.page_memory * 2**20
@@ -158,7 +163,7 @@ class Site:
 
         Raises LedgerError or KeyFileError with the remedy.
         """
-        path = _path_of(ledger)
+        path = path_of(ledger)
         named = os.environ.get("BANDEAU_KEY_FILE")
         opened = Ledger(path)
         try:
@@ -265,6 +270,23 @@ class Site:
             dropped=_NOT_PASSED | _FORWARDED if anonymous else _NOT_PASSED,
             hidden=heads.OURS if "geolocation" in allowance.data else heads.OURS + heads.LOCATING,
         )
+
+    def _shown(self) -> bytes:
+        """Return what visitors are shown and held to, as canonical JSON; nothing private is in it."""
+        everything = frozenset(self.policy.consentable)
+        cases = [frozenset[str](), *(frozenset({one}) for one in sorted(everything)), everything]
+        document = {
+            "bandeau": version("bandeau"),
+            "policy": self.current.digest,
+            "declared": self.notice.trackers_data(),
+            "notice": self.notice.shown(),
+            "guard": guard.script(),
+            "browser_policies": {
+                " ".join(sorted(granted)): csp.policy(self.rules.allowance(granted))
+                for granted in cases
+            },
+        }
+        return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1).encode("utf-8")
 
     def _key_of(
         self,
@@ -585,12 +607,3 @@ def _codings(accepted: tuple[bytes, ...]) -> bytes:
     known = {coding.encode("ascii") for coding in supported()}
     members = [member.strip().lower() for member in b",".join(accepted).split(b",")]
     return b", ".join(m for m in members if m.partition(b";")[0].strip() in known) or b"identity"
-
-
-def _path_of(url: str) -> Path:
-    """Read `sqlite:///relative.db` or `sqlite:////absolute.db`."""
-    if not url.startswith("sqlite:///") or len(url) == len("sqlite:///"):
-        raise LedgerError(
-            f"{url!r} is no ledger; write sqlite:///bandeau.db (three slashes, a path)"
-        )
-    return Path(url.removeprefix("sqlite:///"))

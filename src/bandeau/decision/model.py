@@ -72,3 +72,6 @@ class Decision:
     choices: tuple[tuple[str, bool], ...]
     language: str
     signal: bool
+    layer: str = "api"  # where it was made: first, settings, place (at a feature), api
+    device: str = "unknown"  # phone, tablet, desktop, unknown
+    snapshot: str = ""  # SHA-256 of what was shown, as hex

@@ -8,6 +8,7 @@ survives loss of power (SQLite, "Write-Ahead Logging", section 4).
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import queue
 import sqlite3
@@ -24,17 +25,30 @@ QUEUE = 10_000  # decisions waiting for the writer; beyond that visitors are tol
 BATCH = 1_000  # decisions in one transaction
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-INSERT OR IGNORE INTO meta VALUES ('schema_version', '1');
+INSERT OR IGNORE INTO meta VALUES ('schema_version', '2');
 CREATE TABLE IF NOT EXISTS policy (
     digest TEXT PRIMARY KEY, published_minute INTEGER NOT NULL,
     purposes TEXT NOT NULL, fingerprints TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS decision (
     number INTEGER PRIMARY KEY, minute INTEGER NOT NULL, event TEXT NOT NULL, policy TEXT NOT NULL,
-    choices TEXT NOT NULL, language TEXT NOT NULL, signal INTEGER NOT NULL);
+    choices TEXT NOT NULL, language TEXT NOT NULL, signal INTEGER NOT NULL,
+    layer TEXT NOT NULL DEFAULT 'api', device TEXT NOT NULL DEFAULT 'unknown',
+    snapshot TEXT NOT NULL DEFAULT '');
+CREATE TABLE IF NOT EXISTS snapshot (
+    sha256 TEXT PRIMARY KEY, taken_minute INTEGER NOT NULL, bytes BLOB NOT NULL) WITHOUT ROWID;
+"""
+_FROM_1 = """
+BEGIN IMMEDIATE;
+ALTER TABLE decision ADD COLUMN layer TEXT NOT NULL DEFAULT 'api';
+ALTER TABLE decision ADD COLUMN device TEXT NOT NULL DEFAULT 'unknown';
+ALTER TABLE decision ADD COLUMN snapshot TEXT NOT NULL DEFAULT '';
+UPDATE meta SET value = '2' WHERE name = 'schema_version';
+COMMIT;
 """
 _INSERT = (
-    "INSERT INTO decision (minute, event, policy, choices, language, signal)"
-    " VALUES (?, ?, ?, ?, ?, ?) RETURNING number"
+    "INSERT INTO decision"
+    " (minute, event, policy, choices, language, signal, layer, device, snapshot)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number"
 )
 
 
@@ -100,6 +114,26 @@ class Ledger:
             for digest, order, prints in rows
         }
 
+    def keep(self, snapshot: bytes, minute: int) -> str:
+        """Keep what visitors are shown under its SHA-256, and return that as hex."""
+        found = hashlib.sha256(snapshot).hexdigest()
+        try:
+            with self._lock, self._database:
+                self._database.execute(
+                    "INSERT OR IGNORE INTO snapshot VALUES (?, ?, ?)", (found, minute, snapshot)
+                )
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self.path}: cannot keep the snapshot: {error}") from error
+        return found
+
+    def snapshot(self, sha256: str) -> bytes | None:
+        """Return what was kept under a SHA-256, or None."""
+        with self._lock:
+            row = self._database.execute(
+                "SELECT bytes FROM snapshot WHERE sha256 = ?", (sha256,)
+            ).fetchone()
+        return bytes(row[0]) if row else None
+
     def submit(self, decision: Decision) -> Future[Receipt]:
         """Queue a decision; the future is done when it is on disk, or failed with LedgerError."""
         waiting = _Waiting(decision, Future())
@@ -122,8 +156,8 @@ class Ledger:
         """Return every decision in order."""
         with self._lock:
             rows = self._database.execute(
-                "SELECT minute, event, policy, choices, language, signal FROM decision"
-                " ORDER BY number"
+                "SELECT minute, event, policy, choices, language, signal, layer, device, snapshot"
+                " FROM decision ORDER BY number"
             ).fetchall()
         return [
             Decision(
@@ -133,8 +167,11 @@ class Ledger:
                 tuple(json.loads(choices).items()),
                 language,
                 bool(signal),
+                layer,
+                device,
+                snapshot,
             )
-            for minute, event, policy, choices, language, signal in rows
+            for minute, event, policy, choices, language, signal, layer, device, snapshot in rows
         ]
 
     def close(self) -> None:
@@ -150,8 +187,11 @@ class Ledger:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
         database.executescript(_SCHEMA)
-        found = database.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
-        if found != ("1",):
+        version = "SELECT value FROM meta WHERE name = 'schema_version'"
+        if database.execute(version).fetchone() == ("1",):
+            database.executescript(_FROM_1)
+        found = database.execute(version).fetchone()
+        if found != ("2",):
             raise sqlite3.DatabaseError(f"schema version {found[0]} is not one this version knows")
         return database
 
@@ -202,7 +242,7 @@ class Ledger:
         return [Receipt(number) for number in numbers]
 
 
-def _row(decision: Decision) -> tuple[int, str, str, str, str, int]:
+def _row(decision: Decision) -> tuple[int | str, ...]:
     return (
         decision.minute,
         decision.event,
@@ -210,4 +250,16 @@ def _row(decision: Decision) -> tuple[int, str, str, str, str, int]:
         json.dumps(dict(decision.choices)),
         decision.language,
         int(decision.signal),
+        decision.layer,
+        decision.device,
+        decision.snapshot,
     )
+
+
+def path_of(url: str) -> Path:
+    """Read `sqlite:///relative.db` or `sqlite:////absolute.db`."""
+    if not url.startswith("sqlite:///") or len(url) == len("sqlite:///"):
+        raise LedgerError(
+            f"{url!r} is no ledger; write sqlite:///bandeau.db (three slashes, a path)"
+        )
+    return Path(url.removeprefix("sqlite:///"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bandeau.policy.model import Policy
 
 CHOICES = ("all", "none", "save", "add")
+LAYERS = ("first", "settings", "place")
 MAX_HELD = 200  # items that a page may say it missed
 
 
@@ -19,6 +20,7 @@ class Posted:
     back: str
     confirm: bool
     held: tuple[str, ...]
+    layer: str
     language: str | None
 
 
@@ -38,6 +40,7 @@ def read(fields: list[tuple[str, str]], policy: Policy) -> Posted | None:
         back=local(values.get("back", ["/"])[0]),
         confirm=values.get("confirm") == ["1"],
         held=tuple(values.get("held", [])[:MAX_HELD]),
+        layer=layer if (layer := values.get("layer", [""])[0]) in LAYERS else "api",
         language=language if language in policy.site.languages else None,
     )
 

@@ -224,6 +224,22 @@ class Notice:
             ],
         }
 
+    def shown(self) -> dict[str, Any]:
+        """Return the notice as an undecided visitor is shown it: languages, style, script."""
+        consent = Consent(State.UNDECIDED, asks=frozenset(self.policy.consentable))
+        return {
+            "style": self._style,
+            "script": self._static["bandeau.js"].decode("utf-8"),
+            "languages": {
+                lang: {
+                    "first": self.first(lang, consent, back="/").decode(),
+                    "settings": self.settings(lang, consent, back="/"),
+                    "band": self.band(lang, consent, back="/").decode(),
+                }
+                for lang in self.policy.site.languages
+            },
+        }
+
     def _fragment(self, template: str, lang: str, consent: Consent, back: str) -> bytes:
         asks, granted = tuple(sorted(consent.asks)), tuple(sorted(consent.granted))
         html = self._part(template, lang, consent.state, granted, asks, consent.signal)
