@@ -101,6 +101,7 @@ def served(data: Path, bound: socket.socket, origins: list[str]) -> Iterator[Non
             stderr=errors,
             start_new_session=True,  # Ctrl-C is ours to pass on
         )
+    bound.close()  # the child's now: were it to end, visitors are refused at once and wait for nothing
     try:
         if not child.stdout or child.stdout.readline() != b"ready\n":
             raise MissingError(f"the comment server does not start: {data / 'isso.err'} says why")
