@@ -115,3 +115,44 @@ def test_no_tag_that_a_browser_sees_is_missed(part: int) -> None:
         found, out = spliced(text, chance.randrange(len(text) + 1))
         # Where readings could part, a byte is inserted that joins them: so the browser reads `out`.
         assert Browser().numbers(out.decode()) <= found, text
+
+
+class Asked(Seen):
+    """A handler that is asked about few tags only."""
+
+    every = False
+
+    def start(self, tag: Tag) -> None:
+        self.found.add(f"{tag.name.decode()} {tag.get(b'n')}")
+
+
+class AskedAll(Asked):
+    """The same, asked about every tag."""
+
+    every = True
+
+
+ALWAYS = frozenset(
+    b"script style textarea title xmp iframe noembed noframes noscript plaintext svg math html head"
+    b" body base link meta frame frameset form object embed portal fencedframe template".decode().split()
+)
+MODES = {
+    "default": ({}, ALWAYS),
+    "links": ({"links": True}, ALWAYS | {"a", "area", "input", "button"}),
+    "media": ({"media": True}, ALWAYS | {"img", "source", "video", "audio", "track", "input"}),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_skipped_in_one_go_is_what_nobody_asks_about(mode: str) -> None:
+    options, asked = MODES[mode]
+    chance = random.Random(f"{mode} {os.environ.get('BANDEAU_SEED', '')}")
+    for _ in range(ROUNDS // 10):
+        data = page(chance).replace("<li", "<source").replace("<h1", "<video").encode()
+        found = []
+        for handler in (Asked(), AskedAll()):
+            splicer = Splicer(handler, **options)
+            splicer.feed(data)
+            splicer.close()
+            found.append({tag for tag in handler.found if tag.split(" ")[0] in asked})
+        assert found[0] == found[1], data
