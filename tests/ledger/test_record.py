@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,17 @@ def test_a_ledger_of_the_schema_before_is_brought_up_to_date(tmp_path: Path) -> 
         database.execute("UPDATE meta SET value = '3' WHERE name = 'schema_version'")
     with pytest.raises(LedgerError, match="schema version 3"):
         Ledger(tmp_path / "l.db")
+
+
+def test_two_at_once_bring_it_up_to_date_once(tmp_path: Path) -> None:
+    for number in range(10):
+        path = tmp_path / f"{number}.db"
+        with sqlite3.connect(path) as database:
+            database.executescript(OLD)
+        with ThreadPoolExecutor(4) as pool:
+            for ledger in pool.map(Ledger, [path] * 4):
+                assert len(ledger.decisions()) == 1
+                ledger.close()
 
 
 def test_the_command_line_reads_it(tmp_path: Path) -> None:

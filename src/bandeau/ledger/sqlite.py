@@ -37,14 +37,12 @@ CREATE TABLE IF NOT EXISTS decision (
 CREATE TABLE IF NOT EXISTS snapshot (
     sha256 TEXT PRIMARY KEY, taken_minute INTEGER NOT NULL, bytes BLOB NOT NULL) WITHOUT ROWID;
 """
-_FROM_1 = """
-BEGIN IMMEDIATE;
-ALTER TABLE decision ADD COLUMN layer TEXT NOT NULL DEFAULT 'api';
-ALTER TABLE decision ADD COLUMN device TEXT NOT NULL DEFAULT 'unknown';
-ALTER TABLE decision ADD COLUMN snapshot TEXT NOT NULL DEFAULT '';
-UPDATE meta SET value = '2' WHERE name = 'schema_version';
-COMMIT;
-"""
+_FROM_1 = (
+    "ALTER TABLE decision ADD COLUMN layer TEXT NOT NULL DEFAULT 'api'",
+    "ALTER TABLE decision ADD COLUMN device TEXT NOT NULL DEFAULT 'unknown'",
+    "ALTER TABLE decision ADD COLUMN snapshot TEXT NOT NULL DEFAULT ''",
+    "UPDATE meta SET value = '2' WHERE name = 'schema_version'",
+)
 _INSERT = (
     "INSERT INTO decision"
     " (minute, event, policy, choices, language, signal, layer, device, snapshot)"
@@ -188,8 +186,11 @@ class Ledger:
         database.execute("PRAGMA synchronous=FULL")
         database.executescript(_SCHEMA)
         version = "SELECT value FROM meta WHERE name = 'schema_version'"
-        if database.execute(version).fetchone() == ("1",):
-            database.executescript(_FROM_1)
+        with database:  # two processes may open it at once: the second finds it done
+            database.execute("BEGIN IMMEDIATE")
+            if database.execute(version).fetchone() == ("1",):
+                for statement in _FROM_1:
+                    database.execute(statement)
         found = database.execute(version).fetchone()
         if found != ("2",):
             raise sqlite3.DatabaseError(f"schema version {found[0]} is not one this version knows")
