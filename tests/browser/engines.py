@@ -97,8 +97,9 @@ class Driver:
 
 
 @contextlib.contextmanager
-def process(command: list[str], home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
+def process(command: list[str], home: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program with all that it starts, in a home of its own, and end all of it."""
+    environment = {**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home)} if home else None
     running = subprocess.Popen(
         command,
         env=environment,

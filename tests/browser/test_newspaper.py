@@ -7,31 +7,16 @@ import re
 import sqlite3
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from browser.conftest import ARTICLE, PARTIES, Demo, eventually, names, settle
+from browser.test_lanterne import Visitor, both, press, save
 
-Visitor = Callable[..., BrowserContext]
-both = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 FRAME = f"iframe[src*='/commentaires{ARTICLE}']"
-
-
-def press(page: Page, value: str) -> None:
-    page.locator(f"#bandeau button[value={value}]").click()
-    settle(page)
-
-
-def save(page: Page, demo: Demo, *purposes: str) -> None:
-    page.goto(f"{demo.url}/_b/settings?back={ARTICLE}")
-    for box in page.locator("#bandeau-settings input[type=checkbox]").all():
-        box.set_checked(box.get_attribute("value") in purposes)
-    page.locator("button[value=save]").click()
-    settle(page)
 
 
 def form(page: Page) -> FrameLocator:
@@ -117,7 +102,7 @@ def test_S5_S14_a_comment_is_written_in_place_and_read_back(demo: Demo, visitor:
 
 def test_S14_without_a_script_a_plain_form_posts_once_granted(demo: Demo, visitor: Visitor) -> None:
     page = visitor(scripts=False).new_page()
-    save(page, demo, "social")
+    save(page, demo.url, "social")
     page.goto(f"{demo.url}/commentaires{ARTICLE}")
     number = str(time.time_ns())
     text = f"Sans script non plus <b>{number}</b>"
@@ -138,7 +123,7 @@ def test_S15_a_profile_is_made_only_when_granted(
     page.goto(demo.url + "/culture/2017/07/04/avignon-71")
     expect(page.locator(".box h2")).to_have_text("Le choix de la rédaction")
     assert "profil" not in names(context)
-    save(page, demo, "profiles")
+    save(page, demo.url, "profiles")
     for _ in range(2):
         page.goto(demo.url + "/economie/2017/07/02/deux-lignes-nouvelles")
     page.goto(demo.url)
@@ -147,7 +132,7 @@ def test_S15_a_profile_is_made_only_when_granted(
     expect(page.locator(".box li").first).to_contain_text("Économie")
     expect(page.locator("#bandeau-state [data-line=profiles]")).to_contain_text("autorisés")
     assert "profil" in names(context)
-    save(page, demo)
+    save(page, demo.url)
     assert "profil" not in names(context)
     page.goto(demo.url)
     expect(page.locator(".box h2")).to_have_text("Le choix de la rédaction")
@@ -254,7 +239,7 @@ def test_backstage_equals_the_journals_in_every_state(
     press(page, "none")
     visit()
     assert compare("refused") == 0
-    save(page, demo, "social")
+    save(page, demo.url, "social")
     visit()
     social = compare("social only")
     assert seen["social"] > 0
@@ -262,12 +247,12 @@ def test_backstage_equals_the_journals_in_every_state(
     assert {party: seen[party] for party in ("video", "regie", "mesure")} == dict.fromkeys(
         ("video", "regie", "mesure"), 0
     )
-    save(page, demo, "social", "profiles", "audience", "ads", "video")
+    save(page, demo.url, "social", "profiles", "audience", "ads", "video")
     visit()
     everything = compare("accepted")
     assert everything > social
     assert all(seen[party] > 0 for party in ("mesure", "video", "regie", "enchere"))
-    save(page, demo)
+    save(page, demo.url)
     page.wait_for_timeout(500)
     stopped = compare("withdrawn")
     visit()

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -30,6 +28,7 @@ from bandeau.policy.file import loads
 from bandeau.site import Site
 from bandeau.wire.messages import Reply
 from browser.conftest import FLAGS
+from browser.engines import process
 
 STATIC = {
     "script": "<script src=U></script>",
@@ -246,7 +245,7 @@ def chromium(url: str, profile: Path) -> Iterator[None]:
         "--disable-popup-blocking",
         f"--user-data-dir={profile}",
     ]
-    with browser(["chromium", *flags, url]):
+    with process(["chromium", *flags, url]):
         yield
 
 
@@ -263,7 +262,7 @@ def firefox(url: str, profile: Path) -> Iterator[None]:
         for name, value in quiet.items()
     ]
     (profile / "user.js").write_text("\n".join(lines).replace("'", '"'))
-    with browser(["firefox-esr", "--headless", "--no-remote", "--profile", str(profile), url]):
+    with process(["firefox-esr", "--headless", "--no-remote", "--profile", str(profile), url]):
         yield
 
 
@@ -271,7 +270,6 @@ def firefox(url: str, profile: Path) -> Iterator[None]:
 def webkit(url: str, profile: Path) -> Iterator[None]:
     profile.mkdir()
     found = max(map(str, Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser")))
-    environment = {**os.environ, "HOME": str(profile), "XDG_RUNTIME_DIR": str(profile)}
     command = [
         "xvfb-run",
         "-a",
@@ -280,29 +278,8 @@ def webkit(url: str, profile: Path) -> Iterator[None]:
         "--private",
         url,
     ]
-    with browser(command, environment):
+    with process(command, profile):
         yield
-
-
-@contextlib.contextmanager
-def browser(command: list[str], environment: dict[str, str] | None = None) -> Iterator[None]:
-    running = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(running.pid, 15)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            running.wait(5)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(running.pid, 9)
-        running.wait(5)
 
 
 ENGINES = {"Chromium": chromium, "WebKitGTK": webkit, "Firefox": firefox}
