@@ -564,7 +564,7 @@ class _PageFragments(Fragments):
     def frame(self, frame: Frame, lang: str | None) -> bytes:
         if self._framed or not frame.visible:
             return b""
-        closed = self._closed(frame.path) if frame.host in ("", self._exchange.host) else None
+        closed = self._closed(frame.path) if frame.path else None
         if closed:
             return self._notice.closed_frame(
                 self._language(lang),

@@ -230,7 +230,7 @@ def test_a_frame_that_is_held_shows_what_stands_for_it() -> None:
         '<body><iframe src="//x.example/v?a=1&amp;b" title="A film" width=640 height=360>', parts
     )
     assert parts.frames == [
-        Frame("/v", "x.example", "//x.example/v?a=1&b", "A film", "640", "360", visible=True)
+        Frame("", "x.example", "//x.example/v?a=1&b", "A film", "640", "360", visible=True)
     ]
     assert b'<span>P</span><iframe data-bd-src="//x.example/v?a=1&amp;b"' in out
     for hidden in ("width=1 height=1", "hidden", 'style="display: none"', "width=0px"):

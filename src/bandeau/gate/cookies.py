@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bandeau.gate.verdict import Allowance, Names
-from bandeau.wire.cookies import Removal, kept, name_value, removes
+from bandeau.wire.cookies import PREFIXES, Removal, expiry, kept, name_value, removes
 from bandeau.wire.headers import RawHeaders
 
 OURS = (
@@ -71,12 +71,17 @@ def sweep(held: Iterable[bytes], host: str, path: str, *, secure: bool) -> RawHe
     the next response.
     """
     wanted = [name for name in held if name and name not in OURS]
-    rounds = _rounds(host, path, partitioned=secure)
-    lines = [
-        Removal(name, place, domain, partitioned).line(secure=secure)
-        for place, domain, partitioned in rounds
-        for name in wanted
-    ]
+    if not wanted:
+        return []
+    lines: list[bytes] = []
+    for place, domain, partitioned in _rounds(host, path, partitioned=secure):
+        plain = expiry(place, domain, partitioned=partitioned, secure=secure)
+        lines += [
+            Removal(name, place, domain, partitioned).line(secure=secure)
+            if name.lower().startswith(PREFIXES)
+            else name + plain
+            for name in wanted
+        ]
     return [(b"set-cookie", line) for line in lines[:SWEEP_LINES]]
 
 

@@ -54,7 +54,7 @@ _HIDING = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNOR
 class Frame:
     """A frame that was held back, as far as a placeholder needs to know it."""
 
-    path: str
+    path: str  # of a closed page of the site's own; empty for a stranger's
 
     host: str
     url: str
@@ -325,12 +325,12 @@ class _Gate:
         held = self._disarm(tag, b"src", "frame")
         if not self._fragments:
             return
-        path = self._links.path(url)
-        if not held and self._links.own(url) and self._fragments.closes(path):
-            tag.rename(b"src", PREFIX)
-            held = True
+        path = ""
         if not held:
-            return
+            path = self._links.path(url) if self._links.own(url) else ""
+            if not path or not self._fragments.closes(path):
+                return
+            tag.rename(b"src", PREFIX)
         frame = Frame(
             path=path,
             host=self._links.host(url),

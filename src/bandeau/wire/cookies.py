@@ -89,12 +89,22 @@ class Removal:
 
     def line(self, *, secure: bool) -> bytes:
         """Return the Set-Cookie line that removes it; `secure` where the page came by https."""
-        prefixed = self.name.lower().startswith((b"__host-", b"__secure-"))
-        parts = [self.name + b"=", b"Max-Age=0", b"Path=" + self.path]
-        if self.domain and not self.name.lower().startswith(b"__host-"):
-            parts.append(b"Domain=" + self.domain.encode("ascii"))
-        if secure or prefixed or self.partitioned:
-            parts.append(b"Secure")
-        if self.partitioned:
-            parts += [b"SameSite=None", b"Partitioned"]
-        return b"; ".join(parts)
+        name = self.name.lower()
+        domain = None if name.startswith(b"__host-") else self.domain
+        safe = secure or name.startswith(PREFIXES)
+        return self.name + expiry(self.path, domain, partitioned=self.partitioned, secure=safe)
+
+
+PREFIXES = (b"__host-", b"__secure-")  # RFC 6265bis 4.1.3; read without regard to case
+
+
+def expiry(path: bytes, domain: str | None, *, partitioned: bool, secure: bool) -> bytes:
+    """Return what follows the name in a Set-Cookie line that removes a cookie without a prefix."""
+    parts = [b"=", b"Max-Age=0", b"Path=" + path]
+    if domain:
+        parts.append(b"Domain=" + domain.encode("ascii"))
+    if secure or partitioned:
+        parts.append(b"Secure")
+    if partitioned:
+        parts += [b"SameSite=None", b"Partitioned"]
+    return b"; ".join(parts)
