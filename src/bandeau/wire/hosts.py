@@ -11,6 +11,7 @@ import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 SPECIAL_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
@@ -102,7 +103,7 @@ def target(url: str, base: str) -> Target:
     """
     text = _CONTROLS.sub("", url.strip(_EDGES))
     match = _SCHEME.match(text)
-    origin = _absolute(_CONTROLS.sub("", base.strip(_EDGES)))
+    origin = (_remembered if len(base) <= _SHORT else _origin)(base)
     if match is None:
         if origin.scheme not in SPECIAL_PORTS:
             return INVALID
@@ -114,6 +115,14 @@ def target(url: str, base: str) -> Target:
     if scheme in SPECIAL_PORTS and scheme == origin.scheme and len(_slashes(rest)) < 2:  # noqa: PLR2004
         return origin
     return _absolute(text)
+
+
+def _origin(base: str) -> Target:
+    return _absolute(_CONTROLS.sub("", base.strip(_EDGES)))
+
+
+_SHORT = 2048  # characters: addresses are strangers' words, and what is remembered is bounded
+_remembered = lru_cache(maxsize=256)(_origin)  # a page's links are all read against its address
 
 
 def _slashes(text: str) -> str:
