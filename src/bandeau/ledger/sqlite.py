@@ -13,6 +13,7 @@ import json
 import queue
 import sqlite3
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from bandeau.errors import LedgerBusyError, LedgerError
 
 QUEUE = 10_000  # decisions waiting for the writer; beyond that visitors are told to come back
 BATCH = 1_000  # decisions in one transaction
+_WAIT_SECONDS = 5.0  # for another process that holds the file
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 INSERT OR IGNORE INTO meta VALUES ('schema_version', '2');
@@ -181,8 +183,8 @@ class Ledger:
             self._database.close()
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, check_same_thread=False, timeout=5.0)
-        database.execute("PRAGMA journal_mode=WAL")
+        database = sqlite3.connect(self.path, check_same_thread=False, timeout=_WAIT_SECONDS)
+        _write_ahead(database)
         database.execute("PRAGMA synchronous=FULL")
         database.executescript(_SCHEMA)
         version = "SELECT value FROM meta WHERE name = 'schema_version'"
@@ -241,6 +243,20 @@ class Ledger:
                     self._database.execute("ROLLBACK")
                 raise
         return [Receipt(number) for number in numbers]
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Turn WAL on; where several open a new file at once SQLite answers "locked" without waiting."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _row(decision: Decision) -> tuple[int | str, ...]:

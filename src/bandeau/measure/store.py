@@ -53,7 +53,6 @@ class Views:
         self._ended = threading.Event()
         try:
             with self._connected() as database:
-                database.execute("PRAGMA journal_mode=WAL")
                 database.executescript(_SCHEMA)
             self._sweep()
         except sqlite3.Error as error:
