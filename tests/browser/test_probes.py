@@ -441,11 +441,10 @@ def test_what_a_fresh_realm_writes_is_swept_within_two_responses(
 ) -> None:
     page = visitor().new_page()
     page.goto(f"http://site.localhost:{sites.port}/plain")
-    page.evaluate("""() => { const f = document.createElement('iframe'); document.body.append(f);
-        f.contentDocument.cookie = 'smuggled=1; path=/; max-age=999'; f.contentWindow.localStorage.smuggled = '1' }""")
-    assert "smuggled" in names(
-        page.context, "site.localhost"
-    )  # the guard's known hole: its prototypes are its own
+    written = page.evaluate("""() => { const f = document.createElement('iframe'); document.body.append(f);
+        f.contentDocument.cookie = 'smuggled=1; path=/; max-age=999'; f.contentWindow.localStorage.smuggled = '1';
+        return f.contentDocument.cookie }""")
+    assert "smuggled" in written  # the guard's known hole: the prototypes of a realm are its own
     for _ in range(2):
         page.goto(f"http://site.localhost:{sites.port}/plain")
     assert "smuggled" not in names(page.context, "site.localhost")
