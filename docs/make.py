@@ -1,10 +1,11 @@
-"""Write `docs/reference/policy.md`, the page of every key of bandeau.toml, out of the models.
+"""Write the pages of the reference that are made of the code: every key of bandeau.toml, every format.
 
-.venv/bin/python docs/make.py        a test fails when the page is not current
+.venv/bin/python docs/make.py        a test fails when a page is not current
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,32 @@ Platforms whose session and CSRF cookies `presets` declares as technical: {prese
 """
 
 
+_FORMATS = {  # module to title
+    "decision.cookie": "The cookie of a choice",
+    "ledger.record": "The record of a decision",
+    "ledger.entry": "The entries of the log",
+    "ledger.note": "Signed notes and checkpoints",
+    "ledger.tiles": "The published log",
+    "ledger.receipt": "A visitor's receipt",
+    "ledger.keys": "The key file",
+}
+
+
+def formats() -> str:
+    """Return the page of every format, out of the modules that write and read them."""
+    parts = [
+        "# Formats",
+        "Each is specified where it is parsed; this page is made of those modules. Limits and spellings are tested.",
+    ]
+    for module, title in _FORMATS.items():
+        words = (import_module(f"bandeau.{module}").__doc__ or "").strip()
+        first, _, rest = words.partition("\n\n")
+        parts += [f"## {title}", f"`bandeau/{module.replace('.', '/')}.py`: {first}", rest]
+    return "\n\n".join(parts) + "\n"
+
+
 def reference() -> str:
-    """Return the page."""
+    """Return the page of every key."""
     schema = Policy.model_json_schema(by_alias=True)
     parts = [
         _HEAD.format(
@@ -32,9 +57,10 @@ def reference() -> str:
         ),
         _table("the file", schema),
     ]
-    tables = {"Proof": "[proof]", "Controller": "[controller]", "Site": "[site]", "Purpose": "[[purpose]]",
+    tables = {"Proof": "[proof]", "Register": "[register]", "Controller": "[controller]", "Site": "[site]", "Purpose": "[[purpose]]",
               "PurposeText": "[purpose.text.<language>]", "Service": "[[service]]", "Tracker": "[[tracker]]",
-              "Feature": "[[feature]]", "FeatureText": "[feature.text.<language>]", "Host": "a host"}  # fmt: skip
+              "Feature": "[[feature]]", "FeatureText": "[feature.text.<language>]", "Host": "a host",
+              "Witness": "a witness"}  # fmt: skip
     parts += [_table(title, schema["$defs"][name]) for name, title in tables.items()]
     return "\n".join(parts)
 
@@ -79,4 +105,6 @@ def _type(field: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parent / "reference" / "policy.md").write_text(reference(), "utf-8")
+    folder = Path(__file__).resolve().parent / "reference"
+    (folder / "policy.md").write_text(reference(), "utf-8")
+    (folder / "formats.md").write_text(formats(), "utf-8")

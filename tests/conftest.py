@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bandeau.decision.model import Decision
 from bandeau.policy.file import loads
 from bandeau.policy.model import Policy
 from bandeau.site import Exchange, Request, Site
@@ -106,7 +107,9 @@ def site(policy: Policy, tmp_path: Path) -> Iterator[Site]:
 def request(path: str = "/", headers: RawHeaders | None = None, method: str = "GET") -> Request:
     """Make a request to the small site, as a browser that opens a page sends it."""
     where, _, query = path.partition("?")
-    sent = [(b"accept", b"text/html,*/*;q=0.8"), (b"sec-fetch-dest", b"document"), *(headers or [])]
+    sent = [(b"sec-fetch-dest", b"document"), *(headers or [])]
+    if not any(name == b"accept" for name, _ in sent):
+        sent.insert(0, (b"accept", b"text/html,*/*;q=0.8"))
     return Request(method, "http", ORIGIN.partition("//")[2], where, query, sent)
 
 
@@ -124,6 +127,11 @@ def chosen(site: Site, body: bytes, headers: RawHeaders | None = None) -> RawHea
     assert reply.status == 303, reply
     line = next(value for name, value in reply.headers if name == b"set-cookie")
     return [(b"cookie", line.partition(b";")[0])]
+
+
+def decisions(site: Site) -> list[Decision]:
+    """Return what the site's ledger holds, in order."""
+    return [noted.decision for noted in site.ledger.decisions()]
 
 
 def through(exchange: Exchange, headers: RawHeaders, body: bytes, status: int = 200) -> bytes:

@@ -14,7 +14,7 @@ from bandeau.errors import LedgerBusyError, LedgerError
 from bandeau.policy.file import loads
 from bandeau.site import Reply, Site
 from bandeau.wire.headers import RawHeaders, every, first
-from conftest import POSTED, SMALL, chosen, request
+from conftest import POSTED, SMALL, chosen, decisions, request
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 ALL = b"choice=all&back=%2Fa&lang=fr"
@@ -56,7 +56,7 @@ def test_a_choice_is_stored_and_then_holds(
 ) -> None:
     cookie = chosen(site, body)
     assert state(site, cookie) == {"state": reached, "granted": granted}
-    (decision,) = site.ledger.decisions()
+    (decision,) = decisions(site)
     assert decision.event is event
     assert [p for p, yes in decision.choices if yes] == granted
 
@@ -71,7 +71,7 @@ def test_the_answer_comes_after_the_disk(site: Site, monkeypatch: pytest.MonkeyP
     assert first(reply.headers, b"retry-after")
     assert not every(reply.headers, b"set-cookie")
     monkeypatch.setattr(
-        site.ledger, "append", lambda _d: (_ for _ in ()).throw(LedgerBusyError("later"))
+        site.ledger, "append", lambda *_: (_ for _ in ()).throw(LedgerBusyError("later"))
     )
     assert post(site, ALL, POSTED).status == 503
 
@@ -107,14 +107,14 @@ def test_a_forged_choice_changes_nothing(site: Site, name: str, headers: RawHead
         reply = post(site, ALL, headers)
     assert reply.status == 403
     assert not every(reply.headers, b"set-cookie")
-    assert site.ledger.decisions() == []
+    assert decisions(site) == []
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 def test_only_a_post_chooses(site: Site, method: str) -> None:
     reply = post(site, ALL, POSTED, "/_b/choice?choice=all", method)
     assert reply.status == 405
-    assert site.ledger.decisions() == []
+    assert decisions(site) == []
 
 
 def test_a_site_with_no_referrer_can_still_choose(site: Site) -> None:
@@ -137,7 +137,7 @@ def test_what_cannot_be_read_changes_nothing(
 ) -> None:
     reply = post(site, body, [kind, POSTED[1]])
     assert reply.status == 400
-    assert site.ledger.decisions() == []
+    assert decisions(site) == []
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -179,10 +179,10 @@ def test_a_signal_refuses_until_it_is_overruled_knowingly(site: Site) -> None:
     reply = post(site, ALL, [*POSTED, *signal])
     assert reply.status == 409
     assert b'name="confirm"' in reply.body
-    assert site.ledger.decisions() == []
+    assert decisions(site) == []
     cookie = chosen(site, ALL + b"&confirm=1", signal)
     assert state(site, [*cookie, *signal])["state"] == "granted"
-    assert site.ledger.decisions()[0].signal
+    assert decisions(site)[0].signal
 
 
 def test_a_script_gets_json_and_what_of_its_wishes_is_granted(site: Site) -> None:
@@ -191,8 +191,10 @@ def test_a_script_gets_json_and_what_of_its_wishes_is_granted(site: Site) -> Non
     asked = type(asked)(asked.method, asked.scheme, asked.host, asked.path, "",
                         [(b"accept", b"application/json"), *POSTED])  # fmt: skip
     reply = site.answer_sync(site.exchange(asked), body)
-    assert json.loads(reply.body) == {
-        "state": "partial", "granted": ["social"],
+    answer = json.loads(reply.body)
+    assert answer.pop("receipt").startswith("c2sp.org/tlog-proof@v1\n")
+    assert answer == {
+        "state": "partial", "granted": ["social"], "recorded": True,
         "held_back": ["cookie:sq_a", "host:social.localhost", "page:/comments/1"],
     }  # fmt: skip
 
@@ -201,7 +203,7 @@ def test_a_withdrawal_clears_storage(site: Site) -> None:
     cookie = chosen(site, ALL)
     reply = post(site, b"choice=none", [*POSTED, *cookie])
     assert first(reply.headers, b"clear-site-data") == b'"storage"'
-    assert site.ledger.decisions()[-1].event is Event.WITHDRAW
+    assert decisions(site)[-1].event is Event.WITHDRAW
     assert first(post(site, b"choice=none", POSTED).headers, b"clear-site-data") is None
 
 

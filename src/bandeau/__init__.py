@@ -2,36 +2,33 @@
 
 site = Bandeau.from_file("bandeau.toml", ledger="sqlite:///bandeau.db")
 app = site.asgi(app)
+
+Names are loaded when they are used, so that `python -m bandeau.ledger.verify` needs the standard library
+alone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from bandeau.decision.model import Consent, State
-from bandeau.errors import BandeauError, PolicyError
-from bandeau.site import Site
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bandeau.adapters.asgi import ASGIApp
-    from bandeau.adapters.asgi import Middleware as ASGIMiddleware
-    from bandeau.adapters.wsgi import Middleware as WSGIMiddleware
-    from bandeau.adapters.wsgi import WSGIApp
+    from bandeau.bandeau import Bandeau
+    from bandeau.decision.model import Consent, State
+    from bandeau.errors import BandeauError, PolicyError
 
 __all__ = ["Bandeau", "BandeauError", "Consent", "PolicyError", "State"]
 
+_PLACES = {
+    "Bandeau": "bandeau.bandeau",
+    "BandeauError": "bandeau.errors",
+    "Consent": "bandeau.decision.model",
+    "PolicyError": "bandeau.errors",
+    "State": "bandeau.decision.model",
+}
 
-class Bandeau(Site):
-    """A site behind bandeau: make one at start, wrap the application with it."""
 
-    def asgi(self, app: ASGIApp) -> ASGIMiddleware:
-        """Return the application behind the gate; `scope["bandeau"]` is the request's Consent."""
-        from bandeau.adapters.asgi import Middleware  # noqa: PLC0415 (an adapter only on request)
-
-        return Middleware(app, self)
-
-    def wsgi(self, app: WSGIApp) -> WSGIMiddleware:
-        """Return the application behind the gate; `environ["bandeau"]` is the request's Consent."""
-        from bandeau.adapters.wsgi import Middleware  # noqa: PLC0415 (an adapter only on request)
-
-        return Middleware(app, self)
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'bandeau' has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

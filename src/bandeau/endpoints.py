@@ -1,16 +1,19 @@
 """What the notice talks to, under one prefix: functions from a request to a reply, no sockets.
 
-    POST choice      GET settings   trackers   state   static/<hash>/<name>   health
+    POST choice   audience
+    GET settings   trackers   state   receipt   snapshot/<sha256>   log/checkpoint   log/tile/…
+        static/<hash>/<name>   out   key   health   metrics
 
-Only `POST choice` changes anything, and only when it comes from a page of the same origin.
+Only the two POSTs change anything, and only when they come from a page of the same origin.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, quote
 
 from bandeau.decision.cookie import Choice, encode
@@ -19,10 +22,14 @@ from bandeau.decision.moves import event_of, move
 from bandeau.gate import cookies
 from bandeau.gate.connections import seal
 from bandeau.gate.verdict import STORAGE, Rules
+from bandeau.ledger import record
+from bandeau.ledger.ledger import Ledger, Retry, Stored
+from bandeau.ledger.metrics import openmetrics
+from bandeau.ledger.receipt import SUFFIX, Receipt
 from bandeau.measure.count import device
 from bandeau.notice import Notice
 from bandeau.notice.form import Posted, local, read
-from bandeau.wire.cookies import Removal
+from bandeau.wire.cookies import Removal, value_of
 from bandeau.wire.headers import RawHeaders
 from bandeau.wire.hosts import authority
 from bandeau.wire.messages import Reply, Request
@@ -31,6 +38,8 @@ MAX_FORM = 64 * 1024  # bytes; a choice with 1,000 purposes needs less
 _MAX_FIELDS = 2000
 _FORM = b"application/x-www-form-urlencoded"
 _YEAR = 31_536_000  # seconds
+_RETRY_KEY = re.compile(rb'"?[A-Za-z0-9_-]{16,100}"?')  # a UUID has 36; shorter ones can be guessed
+_RECEIPT = re.compile(r"(0|[1-9][0-9]{0,18})\.[A-Za-z0-9_-]+", re.ASCII)
 OBJECTION_SECONDS = 396 * 86_400  # as long as what it objects to may live (rule J3)
 
 
@@ -43,8 +52,9 @@ class Desk:
     current: Published
     key: bytes
     now: Callable[[], int]  # minutes since 1970 UTC
-    snapshot: str  # SHA-256 of what visitors are shown now
-    snapshots: Callable[[str], bytes | None]
+    snapshot: int  # the log index of what visitors are shown now
+    ledger: Ledger
+    receipt_keys: tuple[bytes, ...]  # seal the cookie that finds a receipt, the newest first
 
     @property
     def prefix(self) -> str:
@@ -71,11 +81,14 @@ class Asked:
 class Change:
     """A choice that is to be stored before it is answered: the decision, then the reply.
 
+    `reply` takes what was stored, or None where a choice that `narrows` holds without a record.
     `withdrawn` are the purposes that it took away, `swept` the cookies that the reply removes.
     """
 
     decision: Decision
-    reply: Reply
+    retry: Retry | None
+    reply: Callable[[Stored | None], Reply]
+    narrows: bool
     withdrawn: frozenset[str] = frozenset()
     swept: tuple[str, ...] = ()
 
@@ -98,6 +111,8 @@ def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
         return _static(desk, asked, path)
     if path.startswith("snapshot/"):
         return _snapshot(desk, asked, path.removeprefix("snapshot/"))
+    if path.startswith("log/"):
+        return _published(desk, asked, path.removeprefix("log/"))
     found = _PAGES.get(path)
     return found(desk, asked) if found else problem(desk, asked, 404, "missing")
 
@@ -125,11 +140,16 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     decided = purposes - consent.asks | (named if event is Event.ADD else purposes)
     choice = Choice(desk.current.digest, granted, decided, desk.now())
     after = Consent(state, granted, purposes - decided, consent.signal)
-    decision = _record(desk, asked, event, choice, posted)
     removals = _removals(desk, asked, after)
+
+    def reply(stored: Stored | None) -> Reply:
+        return _changed(desk, asked, posted, choice, after, removals, stored)
+
     return Change(
-        decision,
-        _changed(desk, asked, posted, choice, after, removals),
+        _record(desk, asked, event, choice, posted),
+        _retry(asked.request, body, posted),
+        reply,
+        granted <= consent.granted,
         consent.granted - granted,
         tuple(
             dict.fromkeys(
@@ -209,21 +229,34 @@ def cookie_name(desk: Desk, scheme: str) -> bytes:
 
 
 def _changed(
-    desk: Desk, asked: Asked, posted: Posted, choice: Choice, after: Consent, removals: RawHeaders
+    desk: Desk,
+    asked: Asked,
+    posted: Posted,
+    choice: Choice,
+    after: Consent,
+    removals: RawHeaders,
+    stored: Stored | None,
 ) -> Reply:
     value = encode(choice, desk.current.order, desk.key).encode("ascii")
     headers: RawHeaders = [(b"set-cookie", _cookie(desk, asked.request, value)), *removals]
+    headers += _receipt_cookie(desk, asked, after, stored)
     taken = asked.consent.granted - after.granted
     if taken and not _exempt_storage(desk):
         headers.append((b"clear-site-data", b'"storage"'))
-    if not asked.json:
-        back = quote(posted.back, safe="/?&=%:@!$'()*+,;~-._#").encode("ascii")
-        return Reply(303, [*headers, (b"location", back), (b"cache-control", b"no-store")])
-    document = {
-        **_state(desk, after),
-        "held_back": [item for item in posted.held if _allowed(desk, item, after)],
-    }
-    return Reply(200, [*_json_headers(), *headers], json.dumps(document).encode())
+    if asked.json:
+        document = {
+            **_state(desk, after),
+            "held_back": [item for item in posted.held if _allowed(desk, item, after)],
+            "recorded": stored is not None,
+            "receipt": stored.receipt().encode().decode("utf-8") if stored else None,
+        }
+        return Reply(200, [*_json_headers(), *headers], json.dumps(document).encode())
+    if posted.receipt and stored:
+        answered = replace(asked, consent=after, language=posted.language or asked.language)
+        page = _receipt_page(desk, answered, stored.receipt(), posted.back, once=True)
+        return Reply(200, [*page.headers, *headers], page.body)
+    back = quote(posted.back, safe="/?&=%:@!$'()*+,;~-._#").encode("ascii")
+    return Reply(303, [*headers, (b"location", back), (b"cache-control", b"no-store")])
 
 
 def _removals(desk: Desk, asked: Asked, after: Consent) -> RawHeaders:
@@ -268,14 +301,115 @@ def _record(desk: Desk, asked: Asked, event: Event, choice: Choice, posted: Post
     return Decision(
         minute=choice.minute,
         event=event,
-        policy=choice.policy,
         choices=tuple((purpose, purpose in choice.granted) for purpose in desk.current.order),
         language=posted.language or asked.language,
         signal=asked.consent.signal,
         layer=posted.layer,
         device=device(agent) if agent else "unknown",
         snapshot=desk.snapshot,
+        replaces=_receipt_index(desk, asked.request),
     )
+
+
+def _retry(request: Request, body: bytes, posted: Posted) -> Retry | None:
+    """Return what makes a repetition of this request recognisable (RFC draft, Idempotency-Key).
+
+    The key is bound to the body and to what the same browser sends again, so that a key that was
+    overheard gives nothing to another visitor.
+    """
+    sent = request.first(b"idempotency-key") or posted.key.encode()
+    if not _RETRY_KEY.fullmatch(sent):
+        return None
+    who = [request.first(name) or b"" for name in (b"user-agent", b"accept-language", b"accept")]
+    return Retry(sent, b"\n".join([body, *request.every(b"cookie"), *who]))
+
+
+def receipt_name(scheme: str) -> bytes:
+    """Return the name of the cookie that finds a receipt; its path forbids the __Host- prefix."""
+    return b"__Secure-bandeau-receipt" if scheme == "https" else b"bandeau-receipt"
+
+
+def _receipt_values(desk: Desk, index: int) -> list[str]:
+    """Return the values of the cookie that finds a receipt: the place in the log, sealed by each key."""
+    place = f"{desk.ledger.origin}\n{index}"
+    return [f"{index}.{seal(place, key)}" for key in desk.receipt_keys]
+
+
+def _receipt_cookie(desk: Desk, asked: Asked, after: Consent, stored: Stored | None) -> RawHeaders:
+    """Remember where a grant stands in the log; a visitor who grants nothing carries no mark.
+
+    The cookie is sent to our own pages only, so neither the site nor its scripts ever see it (ADR 12).
+    """
+    name, request = receipt_name(asked.request.scheme), asked.request
+    keep = stored is not None and bool(after.granted)
+    if not keep and not any(value_of(sent, name) for sent in request.every(b"cookie")):
+        return []
+    value = _receipt_values(desk, stored.index)[0].encode("ascii") if stored and keep else b""
+    age = desk.rules.policy.site.valid_days * 86_400 if keep else 0
+    secure = b"; Secure" if request.scheme == "https" else b""
+    return [
+        (
+            b"set-cookie",
+            b"%s=%s; Max-Age=%d; Path=%s/; HttpOnly; SameSite=Lax%s"
+            % (name, value, age, desk.prefix.encode("ascii"), secure),
+        )
+    ]
+
+
+def _receipt_index(desk: Desk, request: Request) -> int | None:
+    """Return the place in the log that a visitor's cookie names; None unless we sealed it."""
+    name = receipt_name(request.scheme)
+    found = {value for sent in request.every(b"cookie") for value in value_of(sent, name)}
+    text = found.pop().decode("latin-1") if len(found) == 1 else ""
+    match = _RECEIPT.fullmatch(text)
+    if match is None:
+        return None
+    index = int(match[1])
+    sealed = [hmac.compare_digest(value, text) for value in _receipt_values(desk, index)]
+    return index if any(sealed) else None
+
+
+def _receipt(desk: Desk, asked: Asked) -> Reply:
+    """Show a visitor the proof of their own choice, or how to get one; it is theirs to keep."""
+    query = _query(asked)
+    back = local(query.get("back", "/"))
+    index = _receipt_index(desk, asked.request) if asked.own else None
+    found = desk.ledger.receipt(index) if index is not None else None
+    text = found.encode() if found else b""
+    if found and query.get("format") == "tlog-proof":
+        named = b'attachment; filename="bandeau-%d%s"' % (found.index, SUFFIX.encode())
+        headers = [*_json_headers()[1:], (b"content-disposition", named)]
+        return Reply(200, [(b"content-type", b"text/plain; charset=utf-8"), *headers], text)
+    if asked.json:
+        document = {
+            "index": found.index if found else None,
+            "record": found.record.decode("ascii") if found else None,
+            "receipt": text.decode("utf-8") if found else None,
+            "vkey": desk.ledger.vkey,
+        }
+        return Reply(200 if found else 404, _json_headers(), json.dumps(document).encode())
+    here = replace(asked, language=_language(desk, asked, query))
+    return _receipt_page(desk, here, found, back)
+
+
+def _receipt_page(
+    desk: Desk, asked: Asked, found: Receipt | None, back: str, *, once: bool = False
+) -> Reply:
+    """Show a receipt; one that is shown `once` has no address, so the page itself holds the file."""
+    decision = record.parse(found.record) if found else None
+    html = desk.notice.receipt(
+        asked.language,
+        asked.consent,
+        back=back,
+        decision=decision,
+        index=found.index if found else 0,
+        time=record.time(decision.minute) if decision else "",
+        line=found.record.decode("ascii") if found else "",
+        proof=found.encode().decode("utf-8") if found else "",
+        once=once,
+        vkey=desk.ledger.vkey,
+    )
+    return Reply(200, _page_headers(desk, asked.language), html.encode())
 
 
 def _cookie(desk: Desk, request: Request, value: bytes) -> bytes:
@@ -363,8 +497,42 @@ def _key(_desk: Desk, asked: Asked) -> Reply:
     )
 
 
-def _health(_desk: Desk, _asked: Asked) -> Reply:
-    return Reply(200, [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")], b"ok\n")
+def _health(desk: Desk, _asked: Asked) -> Reply:
+    """Say how the ledger is; 200 all the same, because pages come and nothing passes without it."""
+    ledger = desk.ledger
+    lines = ["ok" if ledger.failed is None else f"ledger: {ledger.failed}"]
+    if ledger.unrecorded:
+        lines.append(f"unrecorded: {ledger.unrecorded} refusals and withdrawals were obeyed only")
+    text = "".join(f"{line}\n" for line in lines)
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+    return Reply(200, headers, text.encode("utf-8"))
+
+
+def _metrics(desk: Desk, asked: Asked) -> Reply:
+    """Give the ledger's figures to a monitoring system (OpenMetrics 1.0), where the owner says so."""
+    if not desk.rules.policy.proof.metrics:
+        return problem(desk, asked, 404, "missing")
+    kind = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
+    headers = [(b"content-type", kind), (b"cache-control", b"no-store")]
+    return Reply(200, headers, openmetrics(desk.ledger).encode("utf-8"))
+
+
+def _published(desk: Desk, asked: Asked, path: str) -> Reply:
+    """Give the log to whoever wants to check it (c2sp.org/tlog-tiles), as far as the owner says so."""
+    publish = desk.rules.policy.proof.publish
+    public = (b"access-control-allow-origin", b"*")
+    nosniff = (b"x-content-type-options", b"nosniff")
+    if path == "checkpoint" and publish != "off":
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), public, nosniff]
+        brief = (b"cache-control", b"public, max-age=1")
+        return Reply(200, [*headers, brief], desk.ledger.head.checkpoint)
+    tile = path.removeprefix("tile/")
+    found = desk.ledger.tile(tile) if publish == "tiles" and tile != path else None
+    if found is None:
+        return problem(desk, asked, 404, "missing")
+    lasting = (b"cache-control", b"public, max-age=%d, immutable" % _YEAR)
+    headers = [(b"content-type", b"application/octet-stream"), public, nosniff, lasting]
+    return Reply(200, headers, found)
 
 
 def _static(desk: Desk, asked: Asked, path: str) -> Reply:
@@ -385,7 +553,7 @@ def _static(desk: Desk, asked: Asked, path: str) -> Reply:
 def _snapshot(desk: Desk, asked: Asked, sha256: str) -> Reply:
     """Give what visitors were shown, under its hash: whoever has the bytes can check the name."""
     known = len(sha256) == 64 and sha256.isascii() and sha256.isalnum()  # noqa: PLR2004
-    found = desk.snapshots(sha256) if known else None
+    found = desk.ledger.document(sha256) if known else None
     if found is None:
         return problem(desk, asked, 404, "missing")
     headers = [pair for pair in _json_headers() if pair[0] != b"cache-control"]
@@ -402,6 +570,8 @@ _PAGES: dict[str, Callable[[Desk, Asked], Reply]] = {
     "settings": _settings,
     "trackers": _trackers,
     "state": _state_page,
+    "receipt": _receipt,
+    "metrics": _metrics,
     "health": _health,
     "key": _key,
     "out": _out,

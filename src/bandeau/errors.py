@@ -3,8 +3,10 @@
 BandeauError
 ├── PolicyError      the owner's bandeau.toml: every problem at once, with place and remedy
 ├── KeyFileError     the secret is missing, unreadable, or readable by others
-└── LedgerError      decisions cannot be stored or read
-    └── LedgerBusyError   too many are waiting: come back later
+├── LedgerError      decisions cannot be stored or read
+│   ├── LedgerBusyError   too many are waiting: come back later
+│   └── ConflictError     a retry that is not the request it claims to repeat
+└── RecordError      not a decision's record (our own mistake, or a file that was tampered with)
 """
 
 from __future__ import annotations
@@ -50,3 +52,11 @@ class LedgerError(BandeauError):
 
 class LedgerBusyError(LedgerError):
     """The ledger takes no more just now."""
+
+
+class ConflictError(LedgerError):
+    """An idempotency key that came before with another body, or from somebody else."""
+
+
+class RecordError(BandeauError):
+    """What is not a record, or would not be read back as it was written."""

@@ -5,11 +5,9 @@ Here policy, decision, gate, notice and ledger are put together; none of them kn
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,7 +21,7 @@ from bandeau.decision.consent import consent_of
 from bandeau.decision.model import Consent, Published
 from bandeau.decision.signals import opted_out
 from bandeau.endpoints import Asked, Change, Desk
-from bandeau.errors import LedgerError
+from bandeau.errors import ConflictError, LedgerError
 from bandeau.gate import connections, cookies, csp, guard
 from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Frame
@@ -32,8 +30,10 @@ from bandeau.gate.pages import Pages
 from bandeau.gate.response import Filtered, may_be_page
 from bandeau.gate.strict import Parts
 from bandeau.gate.verdict import STORAGE, Allowance, Rules
-from bandeau.ledger import keys
-from bandeau.ledger.sqlite import Ledger, path_of
+from bandeau.ledger.keys import Keys
+from bandeau.ledger.ledger import Ledger, Stored
+from bandeau.ledger.place import key_file, store_at
+from bandeau.ledger.sqlite import path_of
 from bandeau.measure import Views, view
 from bandeau.notice import Notice
 from bandeau.policy.digest import digest, fingerprints
@@ -102,7 +102,6 @@ class Site:
         self,
         policy: Policy,
         ledger: Ledger,
-        secret: bytes,
         *,
         observer: Observer | None = None,
         now: Callable[[], int] = lambda: int(time.time() // 60),
@@ -113,20 +112,30 @@ class Site:
         self.ledger = ledger
         self.observer = observer
         self._now = now
-        self._key = keys.derive(secret, "choice")
+        self._keys = ledger.keys.derived("choice")
         self.rules = Rules(policy)
         self.notice = Notice(policy)
         self.current = Published(digest(policy), policy.consentable, fingerprints(policy))
-        ledger.publish(self.current, now())
-        self.published = ledger.published()
+        ledger.publish(self.current)
+        self.published = ledger.published_policies()
         several = self.rules.own if len(self.rules.own) > 1 else ()
         self.narrowest = csp.policy(self.rules.allowance(frozenset()), sorted(several)).encode()
-        snapshot = ledger.keep(self._shown(), now())
+        ledger.enforced(_mode(policy, observed=observer is not None))
+        snapshot = ledger.snapshot(self._shown())
         self.desk = Desk(
-            self.rules, self.notice, self.current, self._key, now, snapshot, ledger.snapshot
+            rules=self.rules,
+            notice=self.notice,
+            current=self.current,
+            key=self._keys[0],
+            now=now,
+            snapshot=snapshot,
+            ledger=ledger,
+            receipt_keys=ledger.keys.derived("receipt"),
         )
         counted = policy.measure
-        self.views = Views(ledger.path, counted.keep_days) if counted.page_views else None
+        self.views = (
+            Views(path_of(ledger.store.url), counted.keep_days) if counted.page_views else None
+        )
         room = policy.site.page_memory * 2**20
         self.pages = Pages(room) if room else None
         self._said: dict[str, float] = {}
@@ -163,16 +172,13 @@ class Site:
 
         Raises LedgerError or KeyFileError with the remedy.
         """
-        path = path_of(ledger)
-        named = os.environ.get("BANDEAU_KEY_FILE")
-        opened = Ledger(path)
+        store = store_at(ledger)
         try:
-            secret = keys.load(
-                Path(named) if named else path.parent / "bandeau.key", new=not opened.used
-            )
-            return cls(policy, opened, secret, observer=observer)
+            keys = Keys(key_file(ledger), new=store.head() is None)
+            opened = Ledger(store, keys, origin(policy), keep_days=policy.proof.keep_days)
+            return cls(policy, opened, observer=observer)
         except BaseException:
-            opened.close()
+            store.close()
             raise
 
     @classmethod
@@ -204,11 +210,10 @@ class Site:
         if isinstance(found, Reply):
             return found
         try:
-            await asyncio.wait_for(asyncio.wrap_future(self.ledger.submit(found.decision)), 10.0)
-        except (LedgerError, TimeoutError) as error:
-            return self._not_stored(exchange, error)
-        self._tell(found)
-        return found.reply
+            stored = await self.ledger.appended(found.decision, found.retry)
+        except LedgerError as error:
+            return self._not_stored(exchange, found, error)
+        return self._stored(found, stored)
 
     def answer_sync(self, exchange: Exchange, body: bytes) -> Reply:
         """Do what `answer` does, for callers without an event loop."""
@@ -216,11 +221,10 @@ class Site:
         if isinstance(found, Reply):
             return found
         try:
-            self.ledger.append(found.decision)
+            stored = self.ledger.append(found.decision, found.retry)
         except LedgerError as error:
-            return self._not_stored(exchange, error)
-        self._tell(found)
-        return found.reply
+            return self._not_stored(exchange, found, error)
+        return self._stored(found, stored)
 
     def visitor(self, request: Request) -> Visitor:
         """Return what holds for a request; what cannot be read of it is no choice."""
@@ -248,7 +252,7 @@ class Site:
         if len(found) == 1 and origin.own:
             valid = self.policy.site.valid_days
             choice = cookie.decode(
-                found.pop(), self.published, self._key, now=now, valid_days=valid
+                found.pop(), self.published, self._keys, now=now, valid_days=valid
             )
         consent = consent_of(choice, self.current, self.published, signal=signal)
         objection = endpoints.objection_name(scheme)
@@ -278,6 +282,8 @@ class Site:
         document = {
             "bandeau": version("bandeau"),
             "policy": self.current.digest,
+            "keep_days": self.policy.proof.keep_days,
+            "register": self.policy.register_.model_dump(mode="json"),
             "declared": self.notice.trackers_data(),
             "notice": self.notice.shown(),
             "guard": guard.script(),
@@ -309,12 +315,6 @@ class Site:
             str(own),
         )
 
-    def _consent_of(self, value: bytes, signal: bool, now: int) -> Consent:  # noqa: FBT001
-        """Read a cookie's value, which holds for a minute: `now` is in minutes since 1970 UTC."""
-        valid = self.policy.site.valid_days
-        choice = cookie.decode(value, self.published, self._key, now=now, valid_days=valid)
-        return consent_of(choice, self.current, self.published, signal=signal)
-
     def _parts_of(self, scheme: str, host: str) -> Parts:
         scripts, styles = (guard.script_hash(),), (self.notice.style_hash,)
         return Parts(scripts, styles, f"{scheme}://{host}", self.policy.site.prefix)
@@ -336,16 +336,43 @@ class Site:
             self._said[origin] = now
             _log.warning("%r is not in [site] origins: served undecided; add it there", origin)
 
+    def _stored(self, change: Change, stored: Stored | None) -> Reply:
+        self._tell(change)
+        return change.reply(stored)
+
+    def _not_stored(self, exchange: Exchange, change: Change, error: LedgerError) -> Reply:
+        """Grant nothing that is not on record; what takes away holds even without one."""
+        if isinstance(error, ConflictError):
+            return endpoints.problem(self.desk, exchange.asked, 409, "other")
+        if change.narrows:
+            self.ledger.unrecorded += 1
+            _log.error("a refusal or withdrawal was obeyed but is not on record: %s", error)
+            return self._stored(change, None)
+        _log.error("a choice was not stored, so nothing was granted: %s", error)
+        return endpoints.problem(self.desk, exchange.asked, 503, "unavailable")
+
     def _tell(self, change: Change) -> None:
         if self.on_withdraw and change.withdrawn:
             try:
                 self.on_withdraw(change.withdrawn, change.swept)
             except Exception:  # noqa: BLE001 (the owner's own code, and no reason to deny a withdrawal)
-                _log.exception("on_withdraw failed; the withdrawal itself is stored and holds")
+                _log.exception("on_withdraw failed; the withdrawal itself holds")
 
-    def _not_stored(self, exchange: Exchange, error: Exception) -> Reply:
-        _log.error("a choice was not stored, so nothing was granted: %s", error)
-        return endpoints.problem(self.desk, exchange.asked, 503, "unavailable")
+
+def origin(policy: Policy) -> str:
+    """Return the log's name: where it is published, without a scheme (tlog-tiles, "Parameters")."""
+    return f"{policy.site.origins[0].partition('://')[2]}{policy.site.prefix}/log"
+
+
+def _mode(policy: Policy, *, observed: bool) -> str:
+    """Say what is enforced from now on, for the log: one line, nothing private in it."""
+    site = policy.site
+    layers = "cookies headers browser-policy markup guard sweep routes"
+    return (
+        f"{'observed' if observed else 'enforced'}={layers.replace(' ', ',')} paths=/*"
+        f" network={site.network} quiet={'yes' if site.quiet else 'no'}"
+        f" policy={digest(policy)[: cookie.POLICY_DIGITS]} bandeau={version('bandeau')}"
+    )
 
 
 class Exchange:

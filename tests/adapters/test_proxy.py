@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 import serving
 from bandeau.adapters.asgi import Receive, Scope, Send
 from bandeau.adapters.proxy import Limits, Proxy
+from bandeau.ledger.sqlite import SqliteStore
 from bandeau.policy.file import loads
 from bandeau.site import Site
 from conftest import ORIGIN, SMALL
@@ -353,8 +354,8 @@ def test_a_full_disk_grants_nothing_and_pages_still_come(up: Upstream, tmp_path:
     site = Site.from_policy(loads(SMALL), f"sqlite:///{tmp_path / 'b.db'}")
     up.answers["/"] = page(PAGE)
     with serving.running(Proxy(site, f"http://127.0.0.1:{up.port}")) as front:
-        site.ledger._database.execute("PRAGMA max_page_count = 1")
-        site.ledger._database.execute("PRAGMA cache_size = 1")
+        assert isinstance(site.ledger.store, SqliteStore)
+        site.ledger.store._write.execute("PRAGMA max_page_count = 1")
         statuses = {
             ask(front, "/_b/choice", *FORM, method="POST", body=b"choice=all").status
             for _ in range(300)

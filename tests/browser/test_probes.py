@@ -419,7 +419,7 @@ def test_a_foreign_page_cannot_choose(sites: Sites, visitor: Visitor) -> None:
         assert framed.locator("button").count() == 0  # frame-ancestors: nothing to click on
     assert "bandeau" not in names(context, "site.localhost")
     ledger = sites.gated.site.ledger
-    assert ledger.decisions() == []
+    assert list(ledger.decisions()) == []
 
 
 def test_a_site_without_referrers_can_still_choose(tmp_path: Path, visitor: Visitor) -> None:

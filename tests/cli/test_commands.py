@@ -71,7 +71,7 @@ def test_check_tells_everything_and_says_so_by_its_exit_code(policy_file: Path) 
         (["--upstream", "ftp://x", "--listen", "127.0.0.1:1"], "--upstream"),
         (["--upstream", "http://x", "--listen", "9000"], "--listen"),
         (
-            ["--upstream", "http://x", "--listen", "127.0.0.1:0", "--ledger", "postgres://x"],
+            ["--upstream", "http://x", "--listen", "127.0.0.1:0", "--ledger", "mysql://x"],
             "sqlite:///",
         ),
         (

@@ -22,7 +22,7 @@ VALID = Choice(DIGEST, frozenset({"social", "ads"}), frozenset(ORDER), NOW)
 
 
 def read(value: bytes, now: int = NOW) -> Choice | None:
-    return decode(value, PUBLISHED, KEY, now=now, valid_days=DAYS)
+    return decode(value, PUBLISHED, (b"other", KEY), now=now, valid_days=DAYS)
 
 
 @given(st.frozensets(st.sampled_from(ORDER)), st.frozensets(st.sampled_from(ORDER)))

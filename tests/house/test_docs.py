@@ -25,9 +25,17 @@ def test_every_command_and_flag_is_documented() -> None:
         command = main.get_command(context, name)
         assert command
         assert f"`bandeau {name}`" in text
-        for parameter in command.params:
+        inner = [command]
+        if isinstance(command, click.Group):
+            for word in command.list_commands(context):
+                assert f"`bandeau {name} {word}" in text, word
+                found = command.get_command(context, word)
+                assert found
+                assert found.help
+                inner.append(found)
+        for parameter in (one for each in inner for one in each.params):
             if isinstance(parameter, click.Option):
-                assert f"`{parameter.opts[0]}`" in text, (name, parameter.opts)
+                assert f"`{parameter.opts[-1]}`" in text, (name, parameter.opts)
 
 
 def test_every_public_name_and_endpoint_is_documented() -> None:
@@ -37,9 +45,10 @@ def test_every_public_name_and_endpoint_is_documented() -> None:
     assert all(f"/_b/{path}" in endpoints for path in [*_PAGES, "choice", "static"])
 
 
-def test_the_reference_of_the_policy_is_made_of_the_models() -> None:
-    reference = runpy.run_path(str(ROOT / "docs" / "make.py"))["reference"]
-    assert (REFERENCE / "policy.md").read_text("utf-8") == reference()
+@pytest.mark.parametrize(("page", "maker"), [("policy.md", "reference"), ("formats.md", "formats")])
+def test_the_reference_is_made_of_the_code(page: str, maker: str) -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make.py"))[maker]
+    assert (REFERENCE / page).read_text("utf-8") == made()
 
 
 def test_every_problem_has_its_line() -> None:

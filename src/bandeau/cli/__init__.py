@@ -9,7 +9,7 @@ import click
 _COMMANDS = {
     "check": "Say everything that is wrong with a policy file.",
     "demo": "Run the newspaper «La Lanterne» behind the gate, on loopback.",
-    "ledger": "Read the decisions that are stored.",
+    "ledger": "Show, prove, check, erase and publish what was decided.",
     "proxy": "Stand in front of a site.",
 }
 

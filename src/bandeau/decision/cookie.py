@@ -19,7 +19,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bandeau.decision.model import Published
@@ -58,11 +58,16 @@ def encode(choice: Choice, order: tuple[str, ...], key: bytes) -> str:
 
 
 def decode(
-    value: bytes, published: Mapping[str, Published], key: bytes, *, now: int, valid_days: int
+    value: bytes,
+    published: Mapping[str, Published],
+    keys: Iterable[bytes],
+    *,
+    now: int,
+    valid_days: int,
 ) -> Choice | None:
     """Return the choice in a cookie's value, or None. `published` is keyed by the policy's start.
 
-    `now` is in minutes since 1970 UTC. Never raises.
+    `now` is in minutes since 1970 UTC; any of the keys may have sealed it. Never raises.
     """
     try:
         match = _VALUE.fullmatch(value.decode("ascii"))
@@ -72,7 +77,7 @@ def decode(
         return None
     policy, granted, decided, minute_text, seal = match.groups()
     body = match.string[: match.start(5) - 1]
-    if not hmac.compare_digest(_seal(body, key), seal):
+    if not any(hmac.compare_digest(_seal(body, key), seal) for key in keys):
         return None
     known, minute = published.get(policy), int(minute_text, 36)
     if known is None or not now - valid_days * 1440 < minute <= now + _SKEW_MINUTES:

@@ -64,14 +64,18 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A choice as an event, as it is recorded. `minute` counts minutes since 1970 UTC, no finer."""
+    """A choice as an event, as it is recorded.
+
+    `minute` counts minutes since 1970 UTC, no finer. `snapshot` is the log index of what was shown,
+    `replaces` that of the decision which the visitor's receipt names.
+    """
 
     minute: int
     event: Event
-    policy: str
     choices: tuple[tuple[str, bool], ...]
     language: str
     signal: bool
+    snapshot: int
     layer: str = "api"  # where it was made: first, settings, place (at a feature), api
     device: str = "unknown"  # phone, tablet, desktop, unknown
-    snapshot: str = ""  # SHA-256 of what was shown, as hex
+    replaces: int | None = None

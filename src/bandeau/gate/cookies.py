@@ -18,6 +18,8 @@ OURS = (
     b"bandeau",
     b"__Host-bandeau-audience",
     b"bandeau-audience",
+    b"__Secure-bandeau-receipt",
+    b"bandeau-receipt",
 )
 SWEEP_LINES = (
     60  # Set-Cookie lines of one response: about 4 kB, half of a proxy's usual 8 kB of head

@@ -1,251 +1,209 @@
-"""The ledger in one SQLite file: decisions and published policies, durable before they are answered.
+"""A ledger in one SQLite file: any threads and processes of one machine.
 
-One writer thread commits what has queued up in one transaction (group commit): a decision costs a
-share of an fsync, and nobody is told "done" before the disk is. WAL with `synchronous=FULL`
-survives loss of power (SQLite, "Write-Ahead Logging", section 4).
+WAL with `synchronous=FULL` survives loss of power (SQLite, "Write-Ahead Logging", section 4).
+`BEGIN IMMEDIATE` makes writers wait for each other; the head is read within, and its row is changed
+only where it still is what was read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import queue
 import sqlite3
 import threading
 import time
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from bandeau.decision.cookie import POLICY_DIGITS
-from bandeau.decision.model import Decision, Event, Published
-from bandeau.errors import LedgerBusyError, LedgerError
+from bandeau.errors import LedgerError
+from bandeau.ledger.store import (
+    COLUMNS,
+    ONCE,
+    SCHEMA_VERSION,
+    Batch,
+    Event,
+    Head,
+    Kept,
+    Make,
+    Replay,
+)
 
-QUEUE = 10_000  # decisions waiting for the writer; beyond that visitors are told to come back
-BATCH = 1_000  # decisions in one transaction
 _WAIT_SECONDS = 5.0  # for another process that holds the file
+_MANY = 500  # parameters of one statement; SQLite allows 999 at least
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-INSERT OR IGNORE INTO meta VALUES ('schema_version', '2');
-CREATE TABLE IF NOT EXISTS policy (
-    digest TEXT PRIMARY KEY, published_minute INTEGER NOT NULL,
-    purposes TEXT NOT NULL, fingerprints TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS decision (
-    number INTEGER PRIMARY KEY, minute INTEGER NOT NULL, event TEXT NOT NULL, policy TEXT NOT NULL,
-    choices TEXT NOT NULL, language TEXT NOT NULL, signal INTEGER NOT NULL,
-    layer TEXT NOT NULL DEFAULT 'api', device TEXT NOT NULL DEFAULT 'unknown',
-    snapshot TEXT NOT NULL DEFAULT '');
-CREATE TABLE IF NOT EXISTS snapshot (
-    sha256 TEXT PRIMARY KEY, taken_minute INTEGER NOT NULL, bytes BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE entry (idx INTEGER PRIMARY KEY, entry BLOB NOT NULL);
+CREATE TABLE record (idx INTEGER PRIMARY KEY, line BLOB NOT NULL, replaces INTEGER);
+CREATE INDEX record_replaces ON record (replaces) WHERE replaces IS NOT NULL;
+CREATE TABLE record_key (idx INTEGER PRIMARY KEY, salt BLOB NOT NULL);
+CREATE TABLE node (
+    level INTEGER, n INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, n)) WITHOUT ROWID;
+CREATE TABLE event (
+    idx INTEGER PRIMARY KEY, kind INTEGER NOT NULL, minute INTEGER NOT NULL, detail TEXT NOT NULL);
+CREATE TABLE document (sha256 TEXT PRIMARY KEY, idx INTEGER NOT NULL, bytes BLOB NOT NULL);
+CREATE TABLE policy (
+    digest TEXT PRIMARY KEY, minute INTEGER NOT NULL, purposes TEXT NOT NULL,
+    fingerprints TEXT NOT NULL);
+CREATE TABLE replay (
+    key BLOB PRIMARY KEY, bound BLOB NOT NULL, idx INTEGER NOT NULL, size INTEGER NOT NULL,
+    day INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE hold (idx INTEGER PRIMARY KEY, minute INTEGER NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE head (
+    id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL, size INTEGER NOT NULL,
+    peaks BLOB NOT NULL, vkey TEXT NOT NULL, checkpoint BLOB NOT NULL);
 """
-_FROM_1 = (
-    "ALTER TABLE decision ADD COLUMN layer TEXT NOT NULL DEFAULT 'api'",
-    "ALTER TABLE decision ADD COLUMN device TEXT NOT NULL DEFAULT 'unknown'",
-    "ALTER TABLE decision ADD COLUMN snapshot TEXT NOT NULL DEFAULT ''",
-    "UPDATE meta SET value = '2' WHERE name = 'schema_version'",
-)
-_INSERT = (
-    "INSERT INTO decision"
-    " (minute, event, policy, choices, language, signal, layer, device, snapshot)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number"
-)
+_HEAD = "SELECT origin, size, peaks, vkey, checkpoint FROM head WHERE id = 1"
+_INSERT = {
+    table: f"INSERT{' OR IGNORE' if table in ONCE else ''} INTO {table}"
+    f" VALUES ({', '.join('?' * len(columns))})"
+    for table, columns in COLUMNS.items()
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What an append answers with: the decision's number in this ledger, from 1."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    decision: Decision
-    future: Future[Receipt]
-
-
-class Ledger:
-    """Decisions in, receipts out. Safe to use from any thread; `close` when done."""
+class SqliteStore:
+    """See `store.Store`. Safe to use from any thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
-        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(QUEUE)
-        self._closed = False
+        self.url = f"sqlite:///{path}"
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = self._open()
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise LedgerError(f"{path}: cannot open the ledger: {error}") from error
-        self._writer = threading.Thread(target=self._run, name="bandeau-ledger", daemon=True)
-        self._writer.start()
+        self.again()
 
-    @property
-    def used(self) -> bool:
-        """Whether any policy was ever published here."""
-        return bool(self.published())
-
-    def publish(self, policy: Published, minute: int) -> None:
-        """Remember a policy for as long as cookies may quote it; a known one is left as it is."""
-        row = (
-            policy.digest,
-            minute,
-            json.dumps(policy.order),
-            json.dumps(dict(policy.fingerprints), sort_keys=True),
-        )
+    def again(self) -> None:
+        """Connect, and see that the schema is ours."""
         try:
-            with self._lock, self._database:
-                self._database.execute("INSERT OR IGNORE INTO policy VALUES (?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            raise LedgerError(f"{self.path}: cannot publish the policy: {error}") from error
-
-    def published(self) -> dict[str, Published]:
-        """Return every published policy by the start of its digest, as cookies quote it."""
-        try:
-            with self._lock:
-                rows = self._database.execute(
-                    "SELECT digest, purposes, fingerprints FROM policy"
-                ).fetchall()
-        except sqlite3.Error as error:
-            raise LedgerError(f"{self.path}: cannot read the policies: {error}") from error
-        return {
-            digest[:POLICY_DIGITS]: Published(digest, tuple(json.loads(order)), json.loads(prints))
-            for digest, order, prints in rows
-        }
-
-    def keep(self, snapshot: bytes, minute: int) -> str:
-        """Keep what visitors are shown under its SHA-256, and return that as hex."""
-        found = hashlib.sha256(snapshot).hexdigest()
-        try:
-            with self._lock, self._database:
-                self._database.execute(
-                    "INSERT OR IGNORE INTO snapshot VALUES (?, ?, ?)", (found, minute, snapshot)
-                )
-        except sqlite3.Error as error:
-            raise LedgerError(f"{self.path}: cannot keep the snapshot: {error}") from error
-        return found
-
-    def snapshot(self, sha256: str) -> bytes | None:
-        """Return what was kept under a SHA-256, or None."""
-        with self._lock:
-            row = self._database.execute(
-                "SELECT bytes FROM snapshot WHERE sha256 = ?", (sha256,)
-            ).fetchone()
-        return bytes(row[0]) if row else None
-
-    def submit(self, decision: Decision) -> Future[Receipt]:
-        """Queue a decision; the future is done when it is on disk, or failed with LedgerError."""
-        waiting = _Waiting(decision, Future())
-        try:
-            if self._closed:
-                raise LedgerError(f"{self.path}: the ledger is closed")
-            self._waiting.put_nowait(waiting)
-        except queue.Full:
-            raise LedgerBusyError(f"{self.path}: {QUEUE} decisions are waiting already") from None
-        return waiting.future
-
-    def append(self, decision: Decision, timeout_seconds: float = 10.0) -> Receipt:
-        """Store a decision and return its receipt once it is on disk."""
-        try:
-            return self.submit(decision).result(timeout_seconds)
-        except TimeoutError:
-            raise LedgerBusyError(f"{self.path}: not stored in {timeout_seconds} s") from None
-
-    def decisions(self) -> list[Decision]:
-        """Return every decision in order."""
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT minute, event, policy, choices, language, signal, layer, device, snapshot"
-                " FROM decision ORDER BY number"
-            ).fetchall()
-        return [
-            Decision(
-                minute,
-                Event(event),
-                policy,
-                tuple(json.loads(choices).items()),
-                language,
-                bool(signal),
-                layer,
-                device,
-                snapshot,
+            self._write = self._connected()
+            _made(self._write)
+            self._read = self._connected()
+            version = self._read.execute(
+                "SELECT value FROM meta WHERE name = 'schema_version'"
+            ).fetchone()[0]
+        except (sqlite3.Error, TypeError) as error:
+            raise LedgerError(f"{self.path}: cannot open the ledger: {error}") from error
+        if version != str(SCHEMA_VERSION):
+            remedy = (
+                f"run: bandeau ledger migrate --ledger {self.url}"
+                if version in ("1", "2")
+                else "use the version of bandeau that made it"
             )
-            for minute, event, policy, choices, language, signal, layer, device, snapshot in rows
-        ]
+            raise LedgerError(f"{self.path}: schema version {version} is not ours; {remedy}")
+
+    def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
+        """See `store.Store`."""
+        with self._writing, self._said("not stored"):
+            database = self._write
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                batch = make(_head(database), _replays(database, list(keys)))
+                if batch:
+                    _put(database, batch)
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:  # a COMMIT that failed may have rolled back itself
+                    database.execute("ROLLBACK")
+                raise
+
+    def head(self) -> Head | None:
+        """See `store.Store`."""
+        with self._reading, self._said("cannot be read"):
+            return _head(self._read)
+
+    def entries(self, low: int, high: int) -> list[bytes]:
+        """See `store.Store`."""
+        sql = "SELECT entry FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"
+        return [row[0] for row in self._rows(sql, low, high)]
+
+    def nodes(self, level: int, low: int, high: int) -> list[bytes]:
+        """See `store.Store`."""
+        sql = "SELECT hash FROM node WHERE level = ? AND n >= ? AND n < ? ORDER BY n"
+        return [row[0] for row in self._rows(sql, level, low, high)]
+
+    def records(self, low: int, high: int) -> list[Kept]:
+        """See `store.Store`."""
+        sql = (
+            "SELECT idx, line, salt, replaces FROM record JOIN record_key USING (idx)"
+            " WHERE idx >= ? AND idx < ? ORDER BY idx"
+        )
+        return [Kept(*row) for row in self._rows(sql, low, high)]
+
+    def successors(self, index: int) -> list[int]:
+        """See `store.Store`."""
+        sql = "SELECT idx FROM record WHERE replaces = ? ORDER BY idx"
+        return [row[0] for row in self._rows(sql, index)]
+
+    def events(self, kinds: Iterable[int] = ()) -> list[Event]:
+        """See `store.Store`."""
+        rows = self._rows("SELECT idx, kind, minute, detail FROM event ORDER BY idx")
+        wanted = set(kinds)
+        return [Event(*row) for row in rows if not wanted or row[1] in wanted]
+
+    def document(self, sha256: str) -> tuple[int, bytes] | None:
+        """See `store.Store`."""
+        rows = self._rows("SELECT idx, bytes FROM document WHERE sha256 = ?", sha256)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def policies(self) -> list[tuple[str, int, str, str]]:
+        """See `store.Store`."""
+        return self._rows("SELECT digest, minute, purposes, fingerprints FROM policy")
+
+    def holds(self) -> list[tuple[int, int, str]]:
+        """See `store.Store`."""
+        return self._rows("SELECT idx, minute, reason FROM hold ORDER BY idx")
+
+    def scrub(self) -> None:
+        """Move the WAL into the file and cut it: deleted bytes stay in it until then."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        with self._writing, self._said("not scrubbed"):
+            while True:
+                busy = self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                if not busy:
+                    return
+                if time.monotonic() > deadline:
+                    raise LedgerError(
+                        f"{self.path}: somebody reads the ledger, so what was deleted is still in its"
+                        " WAL; run the command again"
+                    )
+                time.sleep(0.05)
+
+    def integrity(self) -> list[str]:
+        """See `store.Store`."""
+        rows = self._rows("PRAGMA integrity_check")
+        return [str(row[0]) for row in rows if row[0] != "ok"]
 
     def close(self) -> None:
-        """Store what is waiting, then let go of the file."""
-        if not self._closed:
-            self._closed = True
-            self._waiting.put(None)
-            self._writer.join()
-            self._database.close()
+        """See `store.Store`."""
+        with self._reading, self._writing:
+            self._read.close()
+            self._write.close()
 
-    def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, check_same_thread=False, timeout=_WAIT_SECONDS)
-        _write_ahead(database)
+    def _connected(self) -> sqlite3.Connection:
+        database = sqlite3.connect(
+            self.path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        write_ahead(database)
         database.execute("PRAGMA synchronous=FULL")
-        database.executescript(_SCHEMA)
-        version = "SELECT value FROM meta WHERE name = 'schema_version'"
-        with database:  # two processes may open it at once: the second finds it done
-            database.execute("BEGIN IMMEDIATE")
-            if database.execute(version).fetchone() == ("1",):
-                for statement in _FROM_1:
-                    database.execute(statement)
-        found = database.execute(version).fetchone()
-        if found != ("2",):
-            raise sqlite3.DatabaseError(f"schema version {found[0]} is not one this version knows")
+        database.execute("PRAGMA secure_delete=ON")
         return database
 
-    def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch = [first]
-            last = False
-            with contextlib.suppress(queue.Empty):
-                while len(batch) < BATCH:
-                    item = self._waiting.get_nowait()
-                    if item is None:
-                        last = True
-                        break
-                    batch.append(item)
-            self._commit([w for w in batch if w.future.set_running_or_notify_cancel()])
-            if last:
-                return
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._reading, self._said("cannot be read"):
+            return self._read.execute(sql, values).fetchall()
 
-    def _commit(self, batch: list[_Waiting]) -> None:
-        """Commit a batch whole; if that fails, try each alone, so that one bad item fails alone."""
-        if not batch:
-            return
+    @contextlib.contextmanager
+    def _said(self, what: str) -> Iterator[None]:
+        """Turn the database's errors into ours."""
         try:
-            receipts = self._write(batch)
+            yield
         except sqlite3.Error as error:
-            if len(batch) > 1:
-                for waiting in batch:
-                    self._commit([waiting])
-                return
-            batch[0].future.set_exception(LedgerError(f"{self.path}: not stored: {error}"))
-            return
-        for waiting, receipt in zip(batch, receipts, strict=True):
-            waiting.future.set_result(receipt)
-
-    def _write(self, batch: list[_Waiting]) -> list[Receipt]:
-        with self._lock:
-            try:
-                self._database.execute("BEGIN IMMEDIATE")
-                numbers = [
-                    self._database.execute(_INSERT, _row(waiting.decision)).fetchone()[0]
-                    for waiting in batch
-                ]
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:  # a failed COMMIT may have rolled back itself
-                    self._database.execute("ROLLBACK")
-                raise
-        return [Receipt(number) for number in numbers]
+            raise LedgerError(f"{self.path}: {what}: {error}") from error
 
 
-def _write_ahead(database: sqlite3.Connection) -> None:
+def write_ahead(database: sqlite3.Connection) -> None:
     """Turn WAL on; where several open a new file at once SQLite answers "locked" without waiting."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
@@ -259,24 +217,74 @@ def _write_ahead(database: sqlite3.Connection) -> None:
             return
 
 
-def _row(decision: Decision) -> tuple[int | str, ...]:
-    return (
-        decision.minute,
-        decision.event,
-        decision.policy,
-        json.dumps(dict(decision.choices)),
-        decision.language,
-        int(decision.signal),
-        decision.layer,
-        decision.device,
-        decision.snapshot,
-    )
+def _made(database: sqlite3.Connection) -> None:
+    """Make the tables of a new file; of several processes one does."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                database.execute(statement)
+            row = ("schema_version", str(SCHEMA_VERSION))
+            database.execute("INSERT INTO meta VALUES (?, ?)", row)
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _head(database: sqlite3.Connection) -> Head | None:
+    row = database.execute(_HEAD).fetchone()
+    return Head.of(*row) if row else None
+
+
+def _replays(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Replay]:
+    found: dict[bytes, Replay] = {}
+    for start in range(0, len(keys), _MANY):
+        some = keys[start : start + _MANY]
+        marks = ", ".join("?" * len(some))
+        rows = database.execute(
+            f"SELECT key, bound, idx, size FROM replay WHERE key IN ({marks})",  # noqa: S608 (marks)
+            some,
+        )
+        found.update((row[0], Replay(*row[1:])) for row in rows)
+    return found
+
+
+def _put(database: sqlite3.Connection, batch: Batch) -> None:
+    for table, rows in batch.rows.items():
+        database.executemany(_INSERT[table], rows)
+    gone = [(index,) for index in batch.erased]
+    for table in ("record", "record_key"):
+        database.executemany(f"DELETE FROM {table} WHERE idx = ?", gone)  # noqa: S608 (two words)
+        if batch.before:
+            database.execute(
+                f"DELETE FROM {table} WHERE idx < ? AND idx NOT IN (SELECT idx FROM hold)",  # noqa: S608
+                (batch.before,),
+            )
+    database.executemany("DELETE FROM replay WHERE idx = ?", gone)
+    database.executemany("DELETE FROM hold WHERE idx = ?", [(index,) for index in batch.released])
+    if batch.forget:
+        database.execute("DELETE FROM replay WHERE day < ?", (batch.forget,))
+    head = batch.head
+    new = (head.origin, head.tree.size, head.peaks, head.vkey, head.checkpoint)
+    grown = len(batch.rows.get("entry", ()))
+    changed = database.execute(
+        "UPDATE head SET origin = ?, size = ?, peaks = ?, vkey = ?, checkpoint = ?"
+        " WHERE id = 1 AND size = ?",
+        (*new, head.tree.size - grown),
+    ).rowcount
+    if changed != 1:
+        if grown != head.tree.size:
+            raise sqlite3.IntegrityError("the head is not where it was read")
+        database.execute("INSERT INTO head VALUES (1, ?, ?, ?, ?, ?)", new)
 
 
 def path_of(url: str) -> Path:
-    """Read `sqlite:///relative.db` or `sqlite:////absolute.db`."""
+    """Read `sqlite:///relative.db` or `sqlite:////absolute.db`. Raises LedgerError."""
     if not url.startswith("sqlite:///") or len(url) == len("sqlite:///"):
         raise LedgerError(
             f"{url!r} is no ledger; write sqlite:///bandeau.db (three slashes, a path)"
+            " or postgresql://USER@HOST/DATABASE"
         )
     return Path(url.removeprefix("sqlite:///"))

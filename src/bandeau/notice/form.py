@@ -13,7 +13,10 @@ MAX_HELD = 200  # items that a page may say it missed
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A choice that was posted; `purposes` are known ids only, `back` a path of this site."""
+    """A choice that was posted; `purposes` are known ids only, `back` a path of this site.
+
+    `receipt` asks for the proof as the answer; `key` marks repetitions of one request.
+    """
 
     choice: str
     purposes: frozenset[str]
@@ -22,6 +25,8 @@ class Posted:
     held: tuple[str, ...]
     layer: str
     language: str | None
+    receipt: bool
+    key: str
 
 
 def read(fields: list[tuple[str, str]], policy: Policy) -> Posted | None:
@@ -42,6 +47,8 @@ def read(fields: list[tuple[str, str]], policy: Policy) -> Posted | None:
         held=tuple(values.get("held", [])[:MAX_HELD]),
         layer=layer if (layer := values.get("layer", [""])[0]) in LAYERS else "api",
         language=language if language in policy.site.languages else None,
+        receipt=values.get("receipt") == ["1"],
+        key=values.get("key", [""])[0],
     )
 
 

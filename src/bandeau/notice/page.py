@@ -25,7 +25,7 @@ from jinja2 import (
 )
 from markupsafe import escape
 
-from bandeau.decision.model import TECHNICAL, Consent, State
+from bandeau.decision.model import TECHNICAL, Consent, Decision, State
 from bandeau.notice.texts import Texts, negotiated
 from bandeau.policy.digest import digest
 from bandeau.policy.model import Feature, Policy, Service, Tracker
@@ -178,6 +178,41 @@ class Notice:
         """Return the page of all that is declared."""
         return self._page("trackers.html", lang, consent, back, objected=objected)
 
+    def receipt(
+        self,
+        lang: str,
+        consent: Consent,
+        *,
+        back: str,
+        decision: Decision | None,
+        index: int,
+        time: str,
+        line: str,
+        proof: str,
+        vkey: str,
+        once: bool = False,
+    ) -> str:
+        """Return the page of a visitor's own proof: in words, as it is recorded, and to keep.
+
+        Without a decision it says why there is none to show, and how to get one. What is shown `once`
+        is downloaded out of the page itself.
+        """
+        held = base64.b64encode(proof.encode()).decode("ascii")
+        served = f"{self.policy.site.prefix}/receipt?format=tlog-proof"
+        return self._page(
+            "receipt.html",
+            lang,
+            consent,
+            back,
+            decision=decision,
+            index=index,
+            time=time,
+            line=line,
+            proof=proof,
+            download=f"data:text/plain;base64,{held}" if once else served,
+            vkey=vkey,
+        )
+
     def closed(self, lang: str, feature: Feature, consent: Consent, *, back: str) -> str:
         """Return the page of a closed feature: what it needs and why, one button for each purpose."""
         title, sentence = self._texts[lang].feature(feature.id)
@@ -206,6 +241,14 @@ class Notice:
                 "party": "first",
                 "max_age_days": policy.site.valid_days,
                 "content": ["version", "policy", "granted", "decided", "minute", "seal"],
+            },
+            "receipt": {
+                "name": ["__Secure-bandeau-receipt", "bandeau-receipt"],
+                "kind": "cookie",
+                "party": "first",
+                "path": f"{policy.site.prefix}/",
+                "max_age_days": policy.site.valid_days,
+                "content": ["index", "seal"],
             },
             "purposes": [
                 {
@@ -332,6 +375,17 @@ class Notice:
             self.settings(lang, undecided, back="/")
             self.trackers(lang, undecided, back="/")
             self.problem(lang, undecided, status=404, kind="missing")
+            self.receipt(
+                lang,
+                undecided,
+                back="/",
+                decision=None,
+                index=0,
+                time="",
+                line="",
+                proof="",
+                vkey="",
+            )
             for feature in self.policy.features:
                 self.closed(lang, feature, undecided, back="/")
 

@@ -18,7 +18,7 @@ class Texts:
 
     def __init__(self, language: str, policy: Policy) -> None:
         self.language = language
-        self.words = _locale(language)
+        self.words = locale(language)
         self._policy = policy
 
     def __call__(self, section: str, key: str, **values: str) -> str:
@@ -99,6 +99,7 @@ def negotiated(offered: tuple[str, ...], page: str | None, accepted: str | None)
 
 
 @cache
-def _locale(language: str) -> dict[str, Any]:
+def locale(language: str) -> dict[str, Any]:
+    """Return all the words of a language, as its file has them."""
     text = (files("bandeau.notice") / "locales" / f"{language}.toml").read_text("utf-8")
     return tomllib.loads(text)

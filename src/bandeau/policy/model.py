@@ -82,11 +82,34 @@ class _Table(BaseModel):
     )
 
 
+class Witness(_Table):
+    """Somebody outside who sees to it that the log only grows (c2sp.org/tlog-witness)."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] = Field(
+        description="submission prefix, without a slash at its end"
+    )
+    vkey: Annotated[str, Field(pattern=r"^[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+=*$")] = Field(
+        description="its public key: NAME+8 hex digits+base64"
+    )
+
+
 class Proof(_Table):
     """How consent is proven (GDPR art. 7(1))."""
 
     keep_days: int = Field(
         ge=1, le=1826, description="how long records of decisions are kept, in days; no default"
+    )
+    publish: Literal["off", "checkpoint", "tiles"] = Field(
+        default="tiles",
+        description="what of the log anybody may fetch under /_b/log: its signed checkpoint, or all of"
+        " its entries (which say nothing of persons, but how many decide and when)",
+    )
+    metrics: bool = Field(
+        default=False, description="serve the ledger's figures under /_b/metrics (OpenMetrics)"
+    )
+    witnesses: tuple[Witness, ...] = Field(
+        default=(),
+        description="who countersigns checkpoints when they are published (tlog-witness)",
     )
 
 
@@ -253,6 +276,24 @@ class Feature(_Table):
     text: dict[Language, FeatureText] = {}
 
 
+class Register(_Table):
+    """What only the record of processing activities needs (GDPR art. 30(1))."""
+
+    representative: Text | None = Field(
+        default=None, description="of a controller outside the Union (art. 27)"
+    )
+    officer: Text | None = Field(
+        default=None, description="the data protection officer, where contact is somebody else"
+    )
+    authority: Text = Field(default="CNIL", description="the supervisory authority")
+    subjects: tuple[Text, ...] = Field(
+        default=(), description="categories of persons (art. 30(1)(c)); else the site's visitors"
+    )
+    security: Text | None = Field(
+        default=None, description="security measures, in general (art. 30(1)(g))"
+    )
+
+
 class Measure(_Table):
     """The counter that needs no tracker: path, day, referrer's host, device class."""
 
@@ -271,6 +312,9 @@ class Policy(_Table):
     site: Site
     purposes: tuple[Purpose, ...] = Field(default=(), alias="purpose")
     measure: Measure = Field(default=Measure(), description="the counter of page views")
+    register_: Register = Field(
+        default=Register(), alias="register", description="for the record of processing activities"
+    )
     services: tuple[Service, ...] = Field(default=(), alias="service")
     trackers: tuple[Tracker, ...] = Field(default=(), alias="tracker")
     features: tuple[Feature, ...] = Field(default=(), alias="feature")

@@ -1,4 +1,4 @@
-// The notice works by forms alone; this closes it at once and spares the page a reload.
+// Forms alone would do; this closes the notice at once and spares a reload.
 const band = document.getElementById("bandeau-state");
 const guard = window[Symbol.for("bandeau")];
 const tabs = "BroadcastChannel" in window ? new BroadcastChannel("bandeau") : null;
@@ -30,7 +30,7 @@ const show = (now) => {
   }
 };
 
-/** Something was withdrawn: bar the page now, then have it anew, so that what runs in it ends. */
+/** A withdrawal: bar the page now, then have it anew, so that what runs in it ends. */
 const follow = (now) => {
   if (granted.every((id) => now.includes(id))) return false;
   const policy = document.createElement("meta");
@@ -42,7 +42,7 @@ const follow = (now) => {
   return true;
 };
 
-/** What this page missed, as the server may judge it. */
+/** What this page missed. */
 const missed = () => [
   ...(guard?.held() || []),
   ...[...document.querySelectorAll("[data-bd-src]")].map((one) => {
@@ -62,11 +62,13 @@ document.addEventListener("submit", (event) => {
   busy = true;
   const body = new URLSearchParams(new FormData(form));
   body.set("choice", button.value);
+  body.set("key", crypto.randomUUID?.());
   for (const item of missed()) body.append("held", item);
   notice?.remove();
   setTimeout(async () => {
     try {
-      const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+      const send = () => fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+      const answer = await send().catch(send);
       if (answer.status === 409) {
         const back = encodeURIComponent(body.get("back")), lang = body.get("lang");
         location.href = `${band.dataset.prefix}/settings?confirm=1&back=${back}&lang=${lang}`;
@@ -88,7 +90,7 @@ document.addEventListener("submit", (event) => {
   });
 });
 
-// A choice made in another tab, or before this page came back from the history.
+// Another tab chose, or this page came back from the history.
 const ask = async () => {
   const answer = await fetch(`${band.dataset.prefix}/state`, { headers: { Accept: "application/json" } });
   if (answer.ok) follow((await answer.json()).granted);

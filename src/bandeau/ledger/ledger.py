@@ -1,0 +1,594 @@
+"""A ledger, written: decisions in, receipts out, durable and signed before they are answered.
+
+One writer thread takes what has queued up and commits it in one transaction (group commit): records,
+entries, the tree's new peaks and its signed checkpoint. A decision costs a share of an fsync and of a
+signature, and the answer already carries its proof: there is no merge delay. Several processes may
+write one log; the store makes them form a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+
+from bandeau.decision.model import Decision, Published
+from bandeau.errors import ConflictError, KeyFileError, LedgerBusyError, LedgerError, RecordError
+from bandeau.ledger import entry, note, record
+from bandeau.ledger.entry import SALT, Entry, Kind, Reason
+from bandeau.ledger.keys import Keys
+from bandeau.ledger.log import Log
+from bandeau.ledger.receipt import Receipt
+from bandeau.ledger.store import REPLAY_DAYS, Batch, Head, Make, Replay, Seen, Store
+from bandeau.ledger.tree import Growth, Tree, grow, inclusion, leaf
+
+QUEUE = 10_000  # decisions waiting for the writer; beyond that visitors are told to come back
+BATCH = 1_000  # decisions in one transaction
+WAIT_SECONDS = 10.0  # for a decision to be stored
+_MARK_SECONDS = 1.0
+_DAY = 1440  # minutes
+_log = logging.getLogger("bandeau")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What makes a request recognisable when it is sent twice: a key, and what the key is bound to.
+
+    `key` is what the client sent; `bound` is everything that a true repetition has in common with the
+    first (body, and what is known of who asks). Only keyed hashes of both are stored, for two days.
+    """
+
+    key: bytes
+    bound: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A decision that is on disk: its index, and what makes its receipt."""
+
+    index: int
+    receipt: Callable[[], Receipt]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    record: bytes
+    replaces: int | None
+    day: int
+    replay: tuple[bytes, bytes] | None  # keyed hashes of a retry's key and of what binds it
+    done: Future[Stored]
+
+
+class Ledger(Log):
+    """A log with the key that signs it. Safe to use from any thread; `close` when done."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        origin: str,
+        *,
+        keep_days: int | None = None,
+        recovering: bool = False,
+        now: Callable[[], int] = lambda: int(time.time() // 60),
+    ) -> None:
+        """Open the log, or begin it under `origin`; `now` counts minutes since 1970, UTC.
+
+        With `keep_days` the writer removes older records, once a day. `recovering` opens what would be
+        refused, to `recover` it.
+        Raises LedgerError for a log that this key did not sign or that is behind its mark.
+        """
+        super().__init__(store)
+        self.keys = keys
+        self.unrecorded = 0  # refusals and withdrawals that were obeyed though not stored
+        self.failed: str | None = None  # why the last commit failed
+        self._now = now
+        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(QUEUE)
+        self._closed = False
+        self._starting = threading.Lock()
+        self._writer: tuple[int, threading.Thread] | None = None
+        self._snapshots: set[int] = set()
+        self._keep_days = keep_days
+        self._forgotten = self._retained = 0
+        self._marked = 0.0
+        self._signer = self._opened(origin, recovering=recovering)
+
+    @property
+    def origin(self) -> str:
+        """The log's name."""
+        return self._signer.verifier.name
+
+    @property
+    def vkey(self) -> str:
+        """The public key that verifies the log, as a line of text."""
+        return self._signer.verifier.vkey
+
+    @property
+    def waiting(self) -> int:
+        """How many decisions wait for the writer."""
+        return self._waiting.qsize()
+
+    def submit(self, decision: Decision, retry: Retry | None = None) -> Future[Stored]:
+        """Queue a decision; the future is done when it is on disk and signed.
+
+        Raises RecordError for what is no record, LedgerBusyError when too many are waiting. The future
+        fails with LedgerError, and with ConflictError for a retry that repeats nothing.
+        """
+        line = record.encode(decision)
+        self._refer(decision)
+        waiting = _Waiting(
+            line, decision.replaces, self._now() // _DAY, self._sealed(retry), Future()
+        )
+        self._awake()
+        try:
+            self._waiting.put_nowait(waiting)
+        except queue.Full:
+            raise LedgerBusyError(f"{QUEUE} decisions are waiting already") from None
+        return waiting.done
+
+    def append(self, decision: Decision, retry: Retry | None = None) -> Stored:
+        """Store a decision, and return once it is on disk and signed."""
+        try:
+            return self.submit(decision, retry).result(WAIT_SECONDS)
+        except FutureTimeoutError:
+            raise LedgerBusyError(f"not stored in {WAIT_SECONDS:.0f} s") from None
+
+    async def appended(self, decision: Decision, retry: Retry | None = None) -> Stored:
+        """Do what `append` does, for callers with an event loop."""
+        future = asyncio.wrap_future(self.submit(decision, retry))
+        try:
+            return await asyncio.wait_for(future, WAIT_SECONDS)
+        except TimeoutError:
+            raise LedgerBusyError(f"not stored in {WAIT_SECONDS:.0f} s") from None
+
+    def publish(self, policy: Published) -> None:
+        """Remember a policy for as long as cookies may quote it; a known one is left as it is."""
+        order, prints = policy.order, dict(policy.fingerprints)
+        row = (policy.digest, self._now(), json.dumps(order), json.dumps(prints, sort_keys=True))
+        self.carry([row])
+
+    def carry(self, policies: Sequence[tuple[str, int, str, str]]) -> None:
+        """Remember policies by their rows, as they come out of another ledger."""
+        rows = list(policies)
+        self.store.commit(lambda head, _: Batch(_there(head), {"policy": rows}))
+
+    def snapshot(self, content: bytes) -> int:
+        """Keep what visitors are shown, log its hash, and return its index; once for the same bytes."""
+        return self._keep(entry.snapshot, content, "snapshot")
+
+    def audited(self, manifest: bytes) -> int:
+        """Keep an audit's manifest, log its hash, and return its index; once for the same bytes."""
+        return self._keep(entry.audit, manifest, "audit")
+
+    def enforced(self, what: str) -> None:
+        """Log what is enforced from now on; what the last MODE entry says already is not repeated."""
+        last = self.store.events([Kind.MODE])
+        if not last or last[-1].detail.partition(" ")[2] != what:
+            line = f"since={record.time(self._now())} {what}"
+            self._log(entry.mode(line), line)
+
+    def erase(self, index: int, reason: Reason) -> int:
+        """Remove a record and its salt for good, and return the index of the ERASURE entry.
+
+        Raises LedgerError where there is no such record (any more) or an authority holds it.
+        """
+        if self.kept(index) is None:
+            raise LedgerError(f"there is no record {index}, or it was erased before")
+        for held, _, why in self.store.holds():
+            if held == index:
+                raise LedgerError(f"record {index} is held: {why}; release it first")
+        one = entry.erasure(index, reason, self._now() // _DAY)
+        found = self._log(one, one.described(), erased=(index,))
+        self.store.scrub()
+        return found
+
+    def retain(self, keep_days: int) -> int | None:
+        """Remove the records that are older, but for those on hold; return the least index kept.
+
+        None where nothing is old enough.
+        """
+        young = self._now() - keep_days * _DAY
+        last = self.store.events([Kind.RETENTION])
+        known = int(last[-1].detail.split()[2]) if last else 0
+        first = known
+        for noted in self.decisions(known):
+            if noted.decision.minute >= young:
+                break
+            first = noted.index + 1
+        if first == known:
+            return None
+        one = entry.retention(first)
+        self._log(one, one.described(), before=first)
+        self.store.scrub()
+        return first
+
+    def hold(self, index: int, reason: str) -> None:
+        """Keep a record from erasure and retention, as for a dispute (GDPR art. 17(3)(e), 18(2))."""
+        if self.kept(index) is None:
+            raise LedgerError(f"there is no record {index}, or it was erased before")
+        row = (index, self._now(), reason)
+        self.store.commit(lambda head, _: Batch(_there(head), {"hold": [row]}))
+
+    def release(self, index: int) -> None:
+        """Lift a hold."""
+        self.store.commit(lambda head, _: Batch(_there(head), released=(index,)))
+
+    def rotate(self) -> None:
+        """Let a new secret sign from now on; the old key signs the entry that names it."""
+        self.keys.add()
+        new = note.Signer(self.origin, self.keys.derived("log")[0])
+        self._log(entry.key(new.verifier.vkey), new.verifier.vkey)
+        self._sign_with(new)
+
+    def recover(self, *, renamed: bool) -> None:
+        """Go on where the key is lost, or under a new name where an older backup was restored.
+
+        The old key signs nothing of this: it is not there, or has signed another continuation.
+        """
+        if renamed:
+            self.keys.add()
+        name = _unused(self.keys, self.origin.partition("/~")[0]) if renamed else self.origin
+        new = note.Signer(name, self.keys.derived("log")[0])
+        self._sign_with(new)
+        self._log(entry.key(new.verifier.vkey), new.verifier.vkey)
+
+    def checkpoint_at(self, size: int) -> bytes:
+        """Return the signed checkpoint of an earlier size."""
+        return self._signer.sign(size, self.root(size))
+
+    def close(self) -> None:
+        """Store what is waiting, then let go of the database."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer and self._writer[0] == os.getpid():
+            self._waiting.put(None)
+            self._writer[1].join()
+            self._mark(force=True)
+        self.store.close()
+
+    # -- opening -----------------------------------------------------------------------------------
+
+    def _opened(self, origin: str, *, recovering: bool = False) -> note.Signer:
+        head = self.store.head()
+        if head is None:
+            return self._begun(_unused(self.keys, origin))
+        if recovering:
+            return note.Signer(head.origin, self.keys.derived("log")[0])
+        for seed in self.keys.derived("log"):
+            signer = note.Signer(head.origin, seed)
+            if signer.verifier.vkey == head.vkey:
+                self._ahead(head)
+                return signer
+        raise KeyFileError(
+            f"{self.keys.path}: another key signed {self.store.url} ({head.vkey}); put that key file"
+            " back, or, if it is lost for good: bandeau ledger rotate --lost"
+        )
+
+    def _begun(self, origin: str) -> note.Signer:
+        """Begin with an entry that names the key; where another process was quicker, its log it is."""
+        signer = self._signer = note.Signer(origin, self.keys.derived("log")[0])
+        vkey = signer.verifier.vkey
+
+        def make(head: Head | None, _: Seen) -> Batch | None:
+            if head:
+                return None
+            batch = Batch(Head(origin, Tree(), vkey, b""))
+            content = entry.key(vkey).encode()
+            batch.add("entry", 0, content)
+            batch.add("event", 0, int(Kind.KEY), self._now(), vkey)
+            self._grown(batch, batch.head, [leaf(content)])
+            return batch
+
+        self.store.commit(make)
+        return note.Signer(self.head.origin, self.keys.derived("log")[0])
+
+    def _ahead(self, head: Head) -> None:
+        """Refuse a ledger that lacks what this key has signed already."""
+        mark = self.keys.mark(head.origin)
+        if mark is None:
+            return
+        try:
+            known = note.Checkpoint.parse(note.parse(mark).text)
+        except note.NoteError:
+            return  # torn by a crash: it is rewritten with the next decision
+        size = head.tree.size
+        behind = known.size > size
+        if behind or self.root(known.size) != known.root:
+            raise LedgerError(
+                f"{self.store.url}: it was restored from a backup: the log {head.origin} was signed with"
+                f" {known.size} entries, and {'only ' if behind else 'other '}{size} are here. Going on"
+                " would sign two histories under one name. Put the newer ledger back, or go on under a"
+                " new name: bandeau ledger rotate --restored"
+            )
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def _refer(self, decision: Decision) -> None:
+        """See that a decision refers to a snapshot that was logged before it."""
+        if decision.snapshot not in self._snapshots:
+            known = {event.index for event in self.store.events([Kind.SNAPSHOT])}
+            if decision.snapshot not in known:
+                raise RecordError(f"the entry {decision.snapshot} is no snapshot")
+            self._snapshots = known
+
+    def _sealed(self, retry: Retry | None) -> tuple[bytes, bytes] | None:
+        if retry is None:
+            return None
+        secret = self.keys.derived("retry")[0]
+        key = hmac.digest(secret, b"key\n" + retry.key, hashlib.sha256)
+        return key[:16], hmac.digest(secret, key + retry.bound, hashlib.sha256)[:16]
+
+    def _awake(self) -> None:
+        """See that there is a writer in this process; a fork leaves its parent's behind."""
+        if self._closed:
+            raise LedgerError("the ledger is closed")
+        here = os.getpid()
+        if self._writer and self._writer[0] == here:
+            return
+        with self._starting:
+            if self._writer and self._writer[0] == here:
+                return
+            if self._writer:
+                self._waiting = queue.Queue(QUEUE)
+                self.store.again()
+            thread = threading.Thread(target=self._run, name="bandeau-ledger", daemon=True)
+            self._writer = here, thread
+            thread.start()
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch, last = [first], False
+            while len(batch) < BATCH and not last:
+                try:
+                    item = self._waiting.get_nowait()
+                except queue.Empty:
+                    break
+                if item is None:
+                    last = True
+                else:
+                    batch.append(item)
+            self._commit([one for one in batch if one.done.set_running_or_notify_cancel()])
+            self._mark()
+            self._retain_daily()
+            if last:
+                return
+
+    def _retain_daily(self) -> None:
+        today = self._now() // _DAY
+        if self._keep_days is None or self._retained == today:
+            return
+        self._retained = today
+        try:
+            self.retain(self._keep_days)
+        except LedgerError as error:
+            _log.error("old records could not be removed today: %s", error)
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        """Store a batch whole or not at all, and tell each."""
+        if not batch:
+            return
+        results: dict[int, Stored | LedgerError] = {}
+
+        def make(head: Head | None, seen: Seen) -> Batch | None:
+            results.clear()
+            return self._made(_there(head), seen, batch, results)
+
+        try:
+            self._tried(make, [one.replay[0] for one in batch if one.replay])
+        except Exception as error:  # noqa: BLE001 (whatever it was, every visitor gets an answer)
+            self.failed = str(error)
+            _log.error("%d decisions were not stored: %s", len(batch), error)
+            for one in batch:
+                one.done.set_exception(LedgerError(f"not stored: {error}"))
+            return
+        self.failed = None
+        for place, one in enumerate(batch):
+            found = results[place]
+            if isinstance(found, Stored):
+                one.done.set_result(found)
+            else:
+                one.done.set_exception(found)
+
+    def _tried(self, make: Make, keys: Sequence[bytes] = ()) -> None:
+        """Commit; where another process rotated the key, read the key file again and go on with it."""
+        try:
+            self.store.commit(make, keys)
+        except _OtherKeyError:
+            self.keys.reread()
+            self._signer = self._opened(self.origin)
+            self.store.commit(make, keys)
+
+    def _made(
+        self,
+        head: Head,
+        seen: Seen,
+        waiting: list[_Waiting],
+        results: dict[int, Stored | LedgerError],
+    ) -> Batch | None:
+        """Turn what waits into one batch; a retry of what is stored already gets the same answer."""
+        if head.vkey != self._signer.verifier.vkey:
+            raise _OtherKeyError(head.vkey)
+        batch, index = Batch(head), head.tree.size
+        salts = os.urandom(SALT * len(waiting))
+        new: list[tuple[int, bytes]] = []  # places in what waits, and salts
+        leaves: list[bytes] = []
+        first: dict[bytes, int] = {}  # a retry's key to the place where it came first
+        repeated: list[tuple[int, int]] = []
+        for place, one in enumerate(waiting):
+            if one.replay:
+                key, bound = one.replay
+                if known := seen.get(key):
+                    results[place] = self._replayed(known, bound)
+                    continue
+                if key in first:
+                    repeated.append((place, first[key]))
+                    continue
+            if one.replaces is not None and one.replaces >= index:
+                results[place] = LedgerError(f"there is no decision {one.replaces} to replace")
+                continue
+            if one.replay:
+                first[one.replay[0]] = place
+            salt = salts[SALT * place : SALT * (place + 1)]
+            content = entry.decision(one.record, salt).encode()
+            batch.add("entry", index, content)
+            batch.add("record", index, one.record, one.replaces)
+            batch.add("record_key", index, salt)
+            new.append((place, salt))
+            leaves.append(leaf(content))
+            index += 1
+        if not leaves:
+            return None
+        growth = self._grown(batch, head, leaves)
+        for at, (place, salt) in enumerate(new, head.tree.size):
+            one = waiting[place]
+            receipt = _Proved(growth, at, one.record, salt, batch.head.checkpoint)
+            results[place] = Stored(at, receipt)
+            if one.replay:
+                batch.add("replay", *one.replay, at, growth.tree.size, one.day)
+        for place, earlier in repeated:
+            same = waiting[place].replay == waiting[earlier].replay
+            results[place] = results[earlier] if same else _conflict()
+        today = waiting[0].day
+        if self._forgotten < today:
+            self._forgotten, batch.forget = today, today - REPLAY_DAYS
+        return batch
+
+    def _grown(self, batch: Batch, head: Head, leaves: list[bytes]) -> Growth:
+        """Grow the tree, and put nodes and head of it into the batch."""
+        growth = grow(head.tree, leaves)
+        for level in range(8, len(growth.levels), 8):
+            for n, found in growth.new_nodes(level, head.tree.size):
+                batch.add("node", level, n, found)
+        signed = self._signer.sign(growth.tree.size, growth.tree.root)
+        verifier = self._signer.verifier
+        batch.head = Head(verifier.name, growth.tree, verifier.vkey, signed)
+        return growth
+
+    def _replayed(self, known: Replay, bound: bytes) -> Stored | LedgerError:
+        if not hmac.compare_digest(known.bound, bound):
+            return _conflict()
+
+        def receipt() -> Receipt:
+            kept = self.kept(known.index)
+            if kept is None:
+                raise LedgerError(f"record {known.index} was erased")
+            path = self.path(known.index, known.size)
+            checkpoint = self.checkpoint_at(known.size)
+            return Receipt(known.index, kept.record, kept.salt, path, checkpoint)
+
+        return Stored(known.index, receipt)
+
+    def _log(self, one: Entry, detail: str, *, erased: Sequence[int] = (), before: int = 0) -> int:
+        """Log an entry that is no decision, and return its index."""
+        return self._logged(lambda _: one, detail, erased=erased, before=before)
+
+    def _logged(
+        self,
+        entry_at: Callable[[int], Entry],
+        detail: str,
+        *,
+        erased: Sequence[int] = (),
+        before: int = 0,
+        document: bytes | None = None,
+    ) -> int:
+        found = -1
+
+        def make(head: Head | None, _: Seen) -> Batch:
+            nonlocal found
+            there = _there(head)
+            if there.vkey != self._signer.verifier.vkey:
+                raise _OtherKeyError(there.vkey)
+            found = there.tree.size
+            one = entry_at(found)
+            content = one.encode()
+            batch = Batch(there, erased=erased, before=before)
+            batch.add("entry", found, content)
+            batch.add("event", found, int(one.kind), self._now(), detail)
+            if document is not None:
+                batch.add("document", hashlib.sha256(document).hexdigest(), found, document)
+            self._grown(batch, there, [leaf(content)])
+            return batch
+
+        self._tried(make)
+        return found
+
+    def _keep(self, make: Callable[[bytes], Entry], content: bytes, word: str) -> int:
+        digest = hashlib.sha256(content)
+        known = self.store.document(digest.hexdigest())
+        if known:
+            return known[0]
+        one = make(digest.digest())
+        return self._logged(lambda _: one, f"{word} {digest.hexdigest()}", document=content)
+
+    def _sign_with(self, signer: note.Signer) -> None:
+        """Put a head under another key, the tree as it is."""
+
+        def make(head: Head | None, _: Seen) -> Batch:
+            there = _there(head)
+            signed = signer.sign(there.tree.size, there.tree.root)
+            return Batch(Head(signer.verifier.name, there.tree, signer.verifier.vkey, signed))
+
+        self.store.commit(make)
+        self._signer = signer
+
+    def _mark(self, *, force: bool = False) -> None:
+        """Note beside the key file how far it has signed, once a second."""
+        now = time.monotonic()
+        if not force and now - self._marked < _MARK_SECONDS:
+            return
+        self._marked = now
+        try:
+            head = self.store.head()
+            if head:
+                self.keys.set_mark(head.origin, head.checkpoint)
+        except (OSError, LedgerError) as error:
+            _log.warning("how far the log is signed could not be noted beside the key: %s", error)
+
+
+class _OtherKeyError(LedgerError):
+    """Another process has put the log under another key."""
+
+
+class _Proved:
+    """A receipt that is made when somebody asks for it: paths cost more than entries."""
+
+    __slots__ = ("_checkpoint", "_growth", "_index", "_record", "_salt")
+
+    def __init__(
+        self, growth: Growth, index: int, line: bytes, salt: bytes, checkpoint: bytes
+    ) -> None:
+        self._growth, self._index = growth, index
+        self._record, self._salt, self._checkpoint = line, salt, checkpoint
+
+    def __call__(self) -> Receipt:
+        path = tuple(inclusion(self._index, self._growth.tree.size, self._growth.node))
+        return Receipt(self._index, self._record, self._salt, path, self._checkpoint)
+
+
+def _there(head: Head | None) -> Head:
+    if head is None:
+        raise LedgerError("the log's head is gone")
+    return head
+
+
+def _conflict() -> ConflictError:
+    return ConflictError("this idempotency key came before with another request")
+
+
+def _unused(keys: Keys, origin: str) -> str:
+    """Return a name that this key has signed nothing under: `origin`, or with /~2 and so on."""
+    name, number = origin, 2
+    while keys.mark(name) is not None:
+        name, number = f"{origin}/~{number}", number + 1
+    return name

@@ -1,0 +1,566 @@
+"""A ledger in a PostgreSQL database: any processes, on any machines.
+
+The head's row is locked from when it is read until COMMIT (`synchronous_commit = on`), so writers form
+a line. All rows of a batch go out in one pipeline, as arrays: two round trips besides COMMIT. COPY would
+take more of them, and a writer that is suspended within a COPY holds the row for as long as it sleeps:
+no timeout of the server's ends that, while `idle_in_transaction_session_timeout` ends anything else.
+
+The tables are in a schema of their own. `record` and `record_key` are partitioned by the month of the
+record's time, so that retention can drop whole months. Connect directly, or through a pooler that keeps
+sessions: settings are made when connecting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, urlencode
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+
+from bandeau.errors import LedgerError
+from bandeau.ledger.store import (
+    COLUMNS,
+    ONCE,
+    SCHEMA_VERSION,
+    Batch,
+    Event,
+    Head,
+    Kept,
+    Make,
+    Replay,
+)
+
+Database = psycopg.Connection[tuple[Any, ...]]
+_T = TypeVar("_T")
+
+_PATIENCE = 5.0  # seconds: for the server to come back when it is lost in a commit
+_REWRITTEN = 64 * 2**20  # bytes of a month's table that `scrub` writes anew, in about a second
+_LOCK = int.from_bytes(b"bandeau")  # advisory: making the tables, and the head's row
+_CONNECTION = {  # what the URL says goes before
+    "application_name": "bandeau",
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "target_session_attrs": "read-write",  # of several hosts, the one that takes writes
+    "client_encoding": "UTF8",
+}
+_SETTINGS = {
+    "search_path": "bandeau",
+    "synchronous_commit": "on",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "3s",  # a suspended writer must not stop the others
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+# None for writing: where a COMMIT waits for a standby, PostgreSQL answers a timeout with success
+_READING = {**_SETTINGS, "statement_timeout": "60s"}
+_SCHEMA = """
+CREATE TABLE meta (name text PRIMARY KEY, value text NOT NULL);
+CREATE TABLE entry (idx bigint PRIMARY KEY, entry bytea NOT NULL);
+CREATE TABLE record (
+    idx bigint, line bytea NOT NULL, replaces bigint, month integer,
+    PRIMARY KEY (idx, month)) PARTITION BY LIST (month);
+CREATE INDEX record_replaces ON record (replaces) WHERE replaces IS NOT NULL;
+CREATE TABLE record_key (
+    idx bigint, salt bytea NOT NULL, month integer,
+    PRIMARY KEY (idx, month)) PARTITION BY LIST (month);
+CREATE TABLE node (level integer, n bigint, hash bytea NOT NULL, PRIMARY KEY (level, n));
+CREATE TABLE event (
+    idx bigint PRIMARY KEY, kind integer NOT NULL, minute bigint NOT NULL, detail text NOT NULL);
+CREATE TABLE document (sha256 text PRIMARY KEY, idx bigint NOT NULL, bytes bytea NOT NULL);
+CREATE TABLE policy (
+    digest text PRIMARY KEY, minute bigint NOT NULL, purposes text NOT NULL,
+    fingerprints text NOT NULL);
+CREATE TABLE replay (
+    key bytea PRIMARY KEY, bound bytea NOT NULL, idx bigint NOT NULL, size bigint NOT NULL,
+    day integer NOT NULL);
+CREATE INDEX replay_day ON replay USING brin (day);
+CREATE TABLE hold (idx bigint PRIMARY KEY, minute bigint NOT NULL, reason text NOT NULL);
+CREATE TABLE head (
+    id integer PRIMARY KEY CHECK (id = 1), origin text NOT NULL, size bigint NOT NULL,
+    peaks bytea NOT NULL, vkey text NOT NULL, checkpoint bytea NOT NULL);
+"""
+_TYPES = {
+    "entry": ("bigint", "bytea"),
+    "record": ("bigint", "bytea", "bigint"),
+    "record_key": ("bigint", "bytea"),
+    "node": ("integer", "bigint", "bytea"),
+    "event": ("bigint", "integer", "bigint", "text"),
+    "document": ("text", "bigint", "bytea"),
+    "policy": ("text", "bigint", "text", "text"),
+    "replay": ("bytea", "bytea", "bigint", "bigint", "integer"),
+    "hold": ("bigint", "bigint", "text"),
+}
+_MONTHLY = ("record", "record_key")
+
+
+def _insert(table: str) -> str:
+    names, types = COLUMNS[table], _TYPES[table]
+    if table in _MONTHLY:
+        names, types = (*names, "month"), (*types, "integer")
+    arrays = ", ".join(f"%b::{one}[]" for one in types)
+    return (
+        f"INSERT INTO {table} ({', '.join(names)})"  # noqa: S608 (names of ours)
+        f" SELECT * FROM unnest({arrays}){' ON CONFLICT DO NOTHING' if table in ONCE else ''}"
+    )
+
+
+_INSERT = {table: _insert(table) for table in COLUMNS}
+_HEAD = "SELECT origin, size, peaks, vkey, checkpoint FROM head WHERE id = 1"
+_UPDATE = (
+    "UPDATE head SET origin = %s, size = %s, peaks = %s, vkey = %s, checkpoint = %s"
+    " WHERE id = 1 AND size = %s RETURNING id"
+)
+_REPLAYS = "SELECT key, bound, idx, size FROM replay WHERE key = ANY(%b::bytea[])"
+_THERE = "SELECT m FROM unnest(%s::integer[]) AS m WHERE to_regclass('record_' || m) IS NOT NULL"
+_MONTHS = (
+    "SELECT substr(inhrelid::regclass::text, length('record_') + 1)::integer"
+    " FROM pg_inherits WHERE inhparent = 'record'::regclass ORDER BY 1"
+)
+_OFF = """
+SELECT name || ' is off: what was acknowledged can be lost with the power' FROM pg_settings
+    WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off'
+UNION ALL SELECT checksum_failures || ' blocks of the database had a wrong checksum'
+    FROM pg_stat_database WHERE datname = current_database() AND checksum_failures > 0
+UNION ALL SELECT 'the index ' || indexrelid::regclass || ' is not valid'
+    FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+    WHERE relnamespace = current_schema()::regnamespace AND NOT indisvalid
+"""
+
+
+class PostgresStore:
+    """See `store.Store`. Safe to use from any thread."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = _parts(url)
+        self.url = _shown(url)  # for people: without passwords
+        self._months: list[int] = []  # of the last batch
+        self._closed = False
+        self._lines = self._anew()
+        self.again()
+
+    def again(self) -> None:
+        """Connect, and see that the schema is ours."""
+        self._lines = self._anew(self._lines)
+        with self._line(reading=False) as line, self._said("cannot open the ledger"):
+            try:
+                version = line.retried(_made)
+            except psycopg.Error:
+                line.close()
+                raise
+            if version != str(SCHEMA_VERSION):
+                line.close()
+                raise LedgerError(
+                    f"{self.url}: schema version {version} is not ours;"
+                    " use the version of bandeau that made it"
+                )
+
+    def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
+        """See `store.Store`. Where the connection is lost on the way, it goes on with another.
+
+        A batch whose COMMIT was sent and never answered is looked for before anything is made again.
+        """
+        asked = list(keys)
+        sent: Batch | None = None
+        deadline = 0.0
+        with self._line(reading=False) as line, self._said("not stored"):
+            while True:
+                try:
+                    database = line.open()
+                    deadline = deadline or time.monotonic() + _PATIENCE
+                    batch = self._written(database, make, asked, sent)
+                    if batch is None:
+                        database.execute("ROLLBACK")
+                        return
+                    sent = batch
+                    database.execute("COMMIT")
+                except psycopg.Error as error:
+                    if not line.lost(error) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.05)
+                except BaseException:
+                    line.lost()
+                    raise
+                else:
+                    return
+
+    def head(self) -> Head | None:
+        """See `store.Store`."""
+        rows = self._rows(_HEAD)
+        return Head.of(*rows[0]) if rows else None
+
+    def entries(self, low: int, high: int) -> list[bytes]:
+        """See `store.Store`."""
+        sql = "SELECT entry FROM entry WHERE idx >= %s AND idx < %s ORDER BY idx"
+        return [row[0] for row in self._rows(sql, low, high)]
+
+    def nodes(self, level: int, low: int, high: int) -> list[bytes]:
+        """See `store.Store`."""
+        sql = "SELECT hash FROM node WHERE level = %s AND n >= %s AND n < %s ORDER BY n"
+        return [row[0] for row in self._rows(sql, level, low, high)]
+
+    def records(self, low: int, high: int) -> list[Kept]:
+        """See `store.Store`."""
+        there = "WHERE idx >= %s AND idx < %s"
+        sql = f"SELECT idx, line, replaces, month FROM record {there} ORDER BY idx"  # noqa: S608
+        found = self._rows(sql, low, high)
+        months = sorted({row[3] for row in found})  # a join would look into every pair of months
+        sql = f"SELECT idx, salt FROM record_key {there} AND month = ANY(%s)"  # noqa: S608
+        salts = dict(self._rows(sql, low, high, months)) if found else {}
+        return [
+            Kept(index, line, salts[index], replaces)
+            for index, line, replaces, _ in found
+            if index in salts
+        ]
+
+    def successors(self, index: int) -> list[int]:
+        """See `store.Store`."""
+        sql = "SELECT idx FROM record WHERE replaces = %s ORDER BY idx"
+        return [row[0] for row in self._rows(sql, index)]
+
+    def events(self, kinds: Iterable[int] = ()) -> list[Event]:
+        """See `store.Store`."""
+        rows = self._rows("SELECT idx, kind, minute, detail FROM event ORDER BY idx")
+        wanted = set(kinds)
+        return [Event(*row) for row in rows if not wanted or row[1] in wanted]
+
+    def document(self, sha256: str) -> tuple[int, bytes] | None:
+        """See `store.Store`."""
+        rows = self._rows("SELECT idx, bytes FROM document WHERE sha256 = %s", sha256)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def policies(self) -> list[tuple[str, int, str, str]]:
+        """See `store.Store`."""
+        rows = self._rows("SELECT digest, minute, purposes, fingerprints FROM policy")
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def holds(self) -> list[tuple[int, int, str]]:
+        """See `store.Store`."""
+        rows = self._rows("SELECT idx, minute, reason FROM hold ORDER BY idx")
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    def scrub(self) -> None:
+        """Vacuum the months out of which something was deleted, by this process or another.
+
+        Space that was vacuumed can hold the old bytes until it is used again, so a month's table of up
+        to 64 MiB is written anew; above that run VACUUM FULL on it at a quiet hour. The WAL is cut where
+        the role may do that (`pg_switch_wal()`, `pg_checkpoint`); without `wal_recycle = off` its files
+        are kept for later as they are. WAL archives and backups are not reached: they hold the bytes
+        until they expire, so leave `record_key` out of backups.
+        """
+        with self._line(reading=False) as line, self._said("not scrubbed"):
+            line.retried(self._scrubbed)
+
+    def integrity(self) -> list[str]:
+        """See `store.Store`. Every block that is read is checked too, where the server has checksums."""
+        return [row[0] for row in self._rows(_OFF)]
+
+    def close(self) -> None:
+        """See `store.Store`."""
+        self._closed = True
+        for line in (self._lines.writing, self._lines.reading):
+            with line.lock:
+                line.close()
+
+    # -- connections -------------------------------------------------------------------------------
+
+    def _anew(self, old: _Lines | None = None) -> _Lines:
+        """Return what connects when it is used; of another process's connections only let go."""
+        if old:
+            for line in (old.writing, old.reading):
+                line.close(ours=old.process == os.getpid())
+        return _Lines(os.getpid(), _Line(self._parts, _SETTINGS), _Line(self._parts, _READING))
+
+    @contextlib.contextmanager
+    def _line(self, *, reading: bool) -> Iterator[_Line]:
+        """Hold this process's connection for writing, or the one for reading."""
+        if self._closed:
+            raise LedgerError(f"{self.url}: the ledger is closed")
+        if self._lines.process != os.getpid():
+            self._lines = self._anew(self._lines)
+        line = self._lines.reading if reading else self._lines.writing
+        with line.lock:
+            yield line
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._line(reading=True) as line, self._said("cannot be read"):
+            return line.retried(lambda it: it.execute(sql.encode(), values, binary=True).fetchall())
+
+    @contextlib.contextmanager
+    def _said(self, what: str) -> Iterator[None]:
+        """Turn the database's errors into ours."""
+        try:
+            yield
+        except psycopg.Error as error:
+            words = " ".join((error.diag.message_primary or str(error)).split())
+            for secret in filter(None, map(self._parts.get, _SECRETS)):
+                words = words.replace(secret, "***")
+            raise LedgerError(f"{self.url}: {what}: {words}") from error
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def _written(
+        self, database: Database, make: Make, keys: list[bytes], sent: Batch | None
+    ) -> Batch | None:
+        """Do all of a commit but COMMIT, and return the batch."""
+        with database.pipeline():
+            database.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            held = database.execute(f"{_HEAD} FOR UPDATE".encode(), binary=True)
+            answered = database.execute(_REPLAYS, [keys], binary=True) if keys else None
+            months = database.execute(_THERE, [self._months])
+        row = held.fetchone()
+        if row is None:  # there is no row to hold yet
+            database.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            row = database.execute(f"{_HEAD} FOR UPDATE".encode(), binary=True).fetchone()
+        if sent and _is_in(database, sent):
+            return sent
+        replays = {key: Replay(*rest) for key, *rest in answered or ()}
+        batch = make(Head.of(*row) if row else None, replays)
+        if batch:
+            there = {month for (month,) in months}
+            self._put(database, batch, there)
+        return batch
+
+    def _put(self, database: Database, batch: Batch, there: set[int]) -> None:
+        month_of = {row[0]: _month(row[1]) for row in batch.rows.get("record", ())}
+        self._months = sorted(set(month_of.values()))
+        for month in self._months:
+            if month not in there:
+                _partition(database, month)
+        head, before = batch.head, batch.head.tree.size - len(batch.rows.get("entry", ()))
+        new = [head.origin, head.tree.size, head.peaks, head.vkey, head.checkpoint]
+        with database.pipeline():
+            for table, rows in batch.rows.items():
+                columns = [list(column) for column in zip(*rows, strict=True)]
+                if table in _MONTHLY:
+                    columns.append([month_of[index] for index in columns[0]])
+                database.execute(_INSERT[table].encode(), columns)
+            if batch.forget:
+                database.execute("DELETE FROM replay WHERE day < %s", [batch.forget])
+            moved = database.execute(_UPDATE, [*new, before])
+        if moved.fetchone() is None:
+            if before:
+                raise errors.IntegrityError("the head is not where it was read")
+            database.execute("INSERT INTO head VALUES (1, %s, %s, %s, %s, %s)", new)
+        if batch.erased or batch.before:
+            _remove(database, batch)
+        if batch.released:
+            database.execute("DELETE FROM hold WHERE idx = ANY(%s)", [list(batch.released)])
+
+    def _scrubbed(self, database: Database) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        noted = database.execute("SELECT name, value FROM meta WHERE name LIKE 'scrub %'")
+        for name, value in noted.fetchall():
+            for table in _MONTHLY:
+                with contextlib.suppress(errors.UndefinedTable):  # dropped since
+                    self._vacuum(database, f"{table}_{name.split()[1]}", deadline)
+            database.execute("DELETE FROM meta WHERE name = %s AND value = %s", [name, value])
+        database.execute("VACUUM replay")
+        with contextlib.suppress(errors.InsufficientPrivilege):
+            database.execute("SELECT pg_switch_wal()")
+            database.execute("CHECKPOINT")
+
+    def _vacuum(self, database: Database, table: str, deadline: float) -> None:
+        while True:
+            database.execute(f"VACUUM {table}".encode())
+            dead, size = database.execute(
+                "SELECT pg_stat_get_dead_tuples(%s::regclass), pg_table_size(%s::regclass)",
+                [table, table],
+            ).fetchall()[0]
+            if not dead:
+                break
+            if time.monotonic() > deadline:
+                raise LedgerError(
+                    f"{self.url}: somebody reads the database, so what was deleted is still in it;"
+                    " run the command again"
+                )
+            time.sleep(0.05)
+        if size <= _REWRITTEN:
+            database.execute(f"VACUUM FULL {table}".encode())
+
+
+class _Line:
+    """A connection that is made when it is needed, and again when it was lost."""
+
+    def __init__(self, parts: dict[str, Any], settings: dict[str, str]) -> None:
+        given = parts.get("options") or ""
+        options = " ".join([given, *(f"-c {name}={value}" for name, value in settings.items())])
+        self._parts = {**_CONNECTION, **parts, "options": options}
+        self._database: Database | None = None
+        self.lock = threading.Lock()
+
+    def open(self) -> Database:
+        """Return the connection."""
+        if self._database is None:
+            self._database = psycopg.connect(**self._parts, autocommit=True)
+        return self._database
+
+    def lost(self, error: psycopg.Error | None = None) -> bool:
+        """Leave the transaction, if there is one; say whether the connection is gone with it."""
+        database = self._database
+        fatal = error and error.diag.severity_nonlocalized in ("FATAL", "PANIC")
+        if database and not fatal and not database.closed:
+            try:
+                if database.info.transaction_status != TransactionStatus.IDLE:
+                    database.execute("ROLLBACK")
+            except psycopg.Error:
+                pass
+            else:
+                return False
+        self.close()
+        return True
+
+    def retried(self, action: Callable[[Database], _T]) -> _T:
+        """Do something that can be done twice; once more where the connection was lost."""
+        known = self._database
+        try:
+            return action(self.open())
+        except psycopg.Error as error:
+            if not self.lost(error) or known is None:
+                raise
+        try:
+            return action(self.open())
+        except psycopg.Error as error:
+            self.lost(error)
+            raise
+
+    def close(self, *, ours: bool = True) -> None:
+        """Let go of the connection. One of a parent process must not be ended: the parent goes on."""
+        database, self._database = self._database, None
+        if database and ours:
+            database.close()
+        elif database and not database.closed:
+            os.close(database.fileno())
+            _PARENTS.append(database)
+
+
+class _Lines(NamedTuple):
+    """A process's connections: readers do not wait for the writer."""
+
+    process: int
+    writing: _Line
+    reading: _Line
+
+
+_PARENTS: list[Database] = []  # kept, because what is collected is ended
+_SECRETS = ("password", "sslpassword")
+
+
+def _parts(url: str) -> dict[str, Any]:
+    """Read a URL; what is wrong in it may be a part of a password, so it is not repeated."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        parts = {"dbname": "@"}
+    places = str(parts.get("host", "")) + str(parts.get("dbname", ""))
+    if "@" in places or re.search(r"[^0-9,]", str(parts.get("port", ""))):
+        raise LedgerError(
+            "the ledger's URL cannot be read; write postgresql://USER:PASSWORD@HOST/DATABASE, and in"
+            " a password %40 for @, %2F for /, %3A for :, %25 for %"
+        )
+    return dict(parts)
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its passwords."""
+    place, _, query = re.sub(r"(?<=//)([^:@/]*):[^@/]*@", r"\1:***@", url, count=1).partition("?")
+    kept = [pair for pair in parse_qsl(query) if pair[0] not in _SECRETS]
+    return f"{place}?{urlencode(kept)}" if kept else place
+
+
+def _made(database: Database) -> str | None:
+    """Make the tables in a new database, of several processes in one; return the schema's version."""
+    there = "SELECT to_regclass('meta')"
+    if database.execute(there).fetchall() == [(None,)]:
+        with database.transaction():
+            database.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            if database.execute("SELECT to_regnamespace('bandeau')").fetchall() == [(None,)]:
+                database.execute("CREATE SCHEMA bandeau")
+            if database.execute(there).fetchall() == [(None,)]:
+                database.execute(_SCHEMA)
+                row = ["schema_version", str(SCHEMA_VERSION)]
+                database.execute("INSERT INTO meta VALUES (%s, %s)", row)
+    found = database.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
+    return str(found[0]) if found else None
+
+
+def _month(line: bytes) -> int:
+    """Return the month of a record as a number: 202611."""
+    return int(line[:4] + line[5:7])
+
+
+def _partition(database: Database, month: int) -> None:
+    """Make a month's tables; attaching them, other than making them in place, lets readers go on."""
+    if database.execute(_THERE, [[month]]).fetchall():
+        return
+    for table in _MONTHLY:
+        part = f"{table}_{month}"
+        database.execute(f"CREATE TABLE {part} (LIKE {table} INCLUDING ALL)".encode())
+        sql = f"ALTER TABLE {table} ATTACH PARTITION {part} FOR VALUES IN ({month})"
+        database.execute(sql.encode())
+
+
+def _is_in(database: Database, batch: Batch) -> bool:
+    """Say whether a batch was committed: no two decisions have the same entry.
+
+    What has no entry of its own may be done twice.
+    """
+    entries = batch.rows.get("entry")
+    if not entries:
+        return False
+    index, content = entries[-1]
+    found = database.execute("SELECT entry FROM entry WHERE idx = %s", [index]).fetchone()
+    return found is not None and found[0] == content
+
+
+def _remove(database: Database, batch: Batch) -> None:
+    """Delete what a batch says, whole months by their tables, and note for `scrub` where that was."""
+    touched: set[int] = set()
+    if batch.erased:
+        gone = [list(batch.erased)]
+        for table in _MONTHLY:
+            sql = f"DELETE FROM {table} WHERE idx = ANY(%s) RETURNING month"  # noqa: S608 (two words)
+            touched |= {month for (month,) in database.execute(sql.encode(), gone)}
+        database.execute("DELETE FROM replay WHERE idx = ANY(%s)", gone)
+    if batch.before:
+        database.execute("SET LOCAL lock_timeout = '1s'")  # who reads a month that goes stops all
+        for (month,) in database.execute(_MONTHS).fetchall():
+            if _retire(database, month, batch.before):
+                touched.add(month)
+    for month in sorted(touched):
+        database.execute(
+            "INSERT INTO meta VALUES (%s, %s)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            [f"scrub {month}", str(batch.head.tree.size)],
+        )
+
+
+def _retire(database: Database, month: int, before: int) -> bool:
+    """Drop a month that lies before an index whole; else delete, and say whether anything was there."""
+    tables = [f"{table}_{month}" for table in _MONTHLY]
+    some = f"EXISTS (SELECT 1 FROM {tables[0]} JOIN hold USING (idx))"  # noqa: S608 (names of ours)
+    sql = f"SELECT max(idx), {some} FROM {tables[0]}"  # noqa: S608
+    last, held = database.execute(sql.encode()).fetchall()[0]
+    if last is None or (last < before and not held):
+        database.execute(f"DROP TABLE {', '.join(tables)}".encode())
+        return False
+    deleted: Sequence[int] = [
+        database.execute(
+            f"DELETE FROM {table} WHERE idx < %s AND idx NOT IN (SELECT idx FROM hold)".encode(),  # noqa: S608
+            [before],
+        ).rowcount
+        for table in tables
+    ]
+    return any(deleted)

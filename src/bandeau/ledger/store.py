@@ -1,0 +1,160 @@
+"""What a ledger needs of a database: one way to write, few to read; the same rows in each.
+
+    entry       idx, entry                          the log itself: append-only, kept for ever
+    record      idx, line, replaces                 what a DECISION entry commits to; erasable
+    record_key  idx, salt                           its salt, apart, so that backups can leave it out
+    node        level, n, hash                      roots of full tiles: what makes proofs quick
+    event       idx, kind, minute, detail           what the entries that are no decisions say, and when
+    document    sha256, idx, bytes                  snapshots and audit manifests, by hash
+    policy      digest, minute, purposes, fingerprints      what cookies may quote
+    replay      key, bound, idx, size, day          answered requests, for retries (48 hours)
+    hold        idx, minute, reason                 records that must not be erased
+    head        the log's name, size, peaks, signing key and newest checkpoint: one row
+
+Everything that changes the log goes through `commit`, in one transaction that holds the head: writers
+of several threads, processes or machines form one line, and none can fork the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bandeau.ledger.tree import HASH, Tree
+
+SCHEMA_VERSION = 3
+COLUMNS = {
+    "entry": ("idx", "entry"),
+    "record": ("idx", "line", "replaces"),
+    "record_key": ("idx", "salt"),
+    "node": ("level", "n", "hash"),
+    "event": ("idx", "kind", "minute", "detail"),
+    "document": ("sha256", "idx", "bytes"),
+    "policy": ("digest", "minute", "purposes", "fingerprints"),
+    "replay": ("key", "bound", "idx", "size", "day"),
+    "hold": ("idx", "minute", "reason"),
+}
+ONCE = ("document", "policy", "hold")  # tables where a row that is there already stays as it is
+REPLAY_DAYS = 2  # how long a retry is recognised
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the log stands: its name, tree, the key that signs (as vkey) and the signed checkpoint."""
+
+    origin: str
+    tree: Tree
+    vkey: str
+    checkpoint: bytes
+
+    @property
+    def peaks(self) -> bytes:
+        """The tree's peaks in one piece, as they are stored."""
+        return b"".join(self.tree.peaks)
+
+    @classmethod
+    def of(cls, origin: str, size: int, peaks: bytes, vkey: str, checkpoint: bytes) -> Head:
+        """Make a head of a row."""
+        found = tuple(peaks[n : n + HASH] for n in range(0, len(peaks), HASH))
+        return cls(origin, Tree(size, found), vkey, bytes(checkpoint))
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes: the head after it, rows by table, and what goes."""
+
+    head: Head
+    rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    erased: Sequence[int] = ()  # records and salts to remove
+    before: int = 0  # and all of those before this index, but for the ones on hold
+    released: Sequence[int] = ()  # holds to lift
+    forget: int = 0  # replays of days before this one
+
+    def add(self, table: str, *row: Any) -> None:
+        """Add a row."""
+        self.rows.setdefault(table, []).append(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """An answered request: what bound it, the decision's index, the tree's size in the answer."""
+
+    bound: bytes
+    index: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A decision's record and salt, as far as they are still kept."""
+
+    index: int
+    record: bytes
+    salt: bytes
+    replaces: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An entry that is no decision: its kind's number, the minute (UTC, since 1970), and in words."""
+
+    index: int
+    kind: int
+    minute: int
+    detail: str
+
+
+Seen = Mapping[bytes, Replay]
+Make = Callable[[Head | None, Seen], Batch | None]
+
+
+class Store(Protocol):
+    """A database that holds a ledger. Every method raises LedgerError when the database fails."""
+
+    url: str
+
+    def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
+        """Hold the head, let `make` see it and the replays of `keys`, write what it returns, durably.
+
+        Either all of it is on disk when this returns, or none of it happened. None writes nothing.
+        """
+
+    def head(self) -> Head | None:
+        """Return where the log stands; None before anything was written."""
+
+    def entries(self, low: int, high: int) -> list[bytes]:
+        """Return entries by index, in order."""
+
+    def nodes(self, level: int, low: int, high: int) -> list[bytes]:
+        """Return roots of full tiles by number, in order; `level` is a multiple of 8."""
+
+    def records(self, low: int, high: int) -> list[Kept]:
+        """Return what is still kept of decisions, by index, in order."""
+
+    def successors(self, index: int) -> list[int]:
+        """Return the decisions that replaced one."""
+
+    def events(self, kinds: Iterable[int] = ()) -> list[Event]:
+        """Return the entries that are no decisions, in order; of some kinds, or all."""
+
+    def document(self, sha256: str) -> tuple[int, bytes] | None:
+        """Return index and bytes of what is kept under a hash (hex)."""
+
+    def policies(self) -> list[tuple[str, int, str, str]]:
+        """Return the rows of `policy`."""
+
+    def holds(self) -> list[tuple[int, int, str]]:
+        """Return the rows of `hold`."""
+
+    def scrub(self) -> None:
+        """See that what was deleted is in no file of the database any more."""
+
+    def integrity(self) -> list[str]:
+        """Return what the database finds wrong with itself."""
+
+    def again(self) -> None:
+        """Connect anew, in a process that came of a fork."""
+
+    def close(self) -> None:
+        """Let go of the database."""
