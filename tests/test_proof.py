@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from bandeau.decision.model import Event
 from bandeau.errors import LedgerError
+from bandeau.gate.observe import Observer
 from bandeau.ledger import note, receipt, tiles
 from bandeau.ledger.entry import Kind
 from bandeau.policy.file import loads
@@ -268,3 +270,16 @@ def test_figures_are_served_only_where_the_owner_says_so(tmp_path: Path, site: S
     open_site.close()
     assert "\nbandeau_log_entries 3\n" in body
     assert body.endswith("\n# EOF\n")
+
+
+def test_where_nothing_is_enforced_nothing_of_ours_says_that_it_is(tmp_path: Path) -> None:
+    out = io.StringIO()
+    site = Site.from_policy(loads(SMALL), f"sqlite:///{tmp_path / 'b.db'}", observer=Observer(out))
+    for path in ("settings", "trackers", "state", "receipt", "out", "key"):
+        assert got(site, f"/_b/{path}").status == 404
+    assert posted(site, b"choice=all").status == 404
+    assert got(site, "/_b/health").status == got(site, "/_b/log/checkpoint").status == 200
+    (mode,) = site.ledger.store.events([Kind.MODE])
+    assert " observed=cookies," in mode.detail
+    assert site.ledger.store.events([Kind.SNAPSHOT]) == []
+    site.close()

@@ -38,6 +38,13 @@ MAX_FORM = 64 * 1024  # bytes; a choice with 1,000 purposes needs less
 _MAX_FIELDS = 2000
 _FORM = b"application/x-www-form-urlencoded"
 _YEAR = 31_536_000  # seconds
+_WITHOUT_CLAIM = (
+    "health",
+    "metrics",
+    "log/",
+    "snapshot/",
+    "static/",
+)  # what says nothing of choices
 _RETRY_KEY = re.compile(rb'"?[A-Za-z0-9_-]{16,100}"?')  # a UUID has 36; shorter ones can be guessed
 _RECEIPT = re.compile(r"(0|[1-9][0-9]{0,18})\.[A-Za-z0-9_-]+", re.ASCII)
 OBJECTION_SECONDS = 396 * 86_400  # as long as what it objects to may live (rule J3)
@@ -55,6 +62,7 @@ class Desk:
     snapshot: int  # the log index of what visitors are shown now
     ledger: Ledger
     receipt_keys: tuple[bytes, ...]  # seal the cookie that finds a receipt, the newest first
+    observed: bool = False  # nothing is enforced: then nothing of ours may say that it is
 
     @property
     def prefix(self) -> str:
@@ -96,6 +104,8 @@ class Change:
 def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     """Answer a request under the prefix."""
     path = asked.request.path.removeprefix(desk.prefix + "/")
+    if desk.observed and not path.startswith(_WITHOUT_CLAIM):
+        return problem(desk, asked, 404, "missing")
     if path == "choice":
         return (
             choose(desk, asked, body)

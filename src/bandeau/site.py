@@ -121,7 +121,7 @@ class Site:
         several = self.rules.own if len(self.rules.own) > 1 else ()
         self.narrowest = csp.policy(self.rules.allowance(frozenset()), sorted(several)).encode()
         ledger.enforced(_mode(policy, observed=observer is not None))
-        snapshot = ledger.snapshot(self._shown())
+        snapshot = 0 if observer else ledger.snapshot(self._shown())  # observed, nothing is shown
         self.desk = Desk(
             rules=self.rules,
             notice=self.notice,
@@ -131,6 +131,7 @@ class Site:
             snapshot=snapshot,
             ledger=ledger,
             receipt_keys=ledger.keys.derived("receipt"),
+            observed=observer is not None,
         )
         counted = policy.measure
         self.views = (

@@ -254,7 +254,7 @@ class Ledger(Log):
         if self._writer and self._writer[0] == os.getpid():
             self._waiting.put(None)
             self._writer[1].join()
-            self._mark(force=True)
+        self._mark(force=True)
         self.store.close()
 
     # -- opening -----------------------------------------------------------------------------------

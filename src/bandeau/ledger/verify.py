@@ -191,10 +191,9 @@ class _Walk:
         self.kept_from = 0
         self._read = read
         self._size = size
-        self._rows: list[list[bytes]] = []  # of each level, what its last tile holds so far
-        self._former: dict[
-            tuple[int, int], list[int]
-        ] = {}  # widths that tiles had at smaller sizes
+        # of each level what its last tile holds so far, and the widths that tiles had at smaller sizes
+        self._rows: list[list[bytes]] = []
+        self._former: dict[tuple[int, int], list[int]] = {}
         for name in names:
             tile = tiles.parse(name)
             if tile is None or not tiles.exists(tile, size):
