@@ -3,9 +3,9 @@ r"""The entries of the log, as they are published: none says anything of a perso
     SNAPSHOT   01 01 || SHA-256 of what visitors are shown                                34 bytes
     DECISION   01 02 || HMAC-SHA-256(salt, "bandeau/decision/v1\n" || record)             34
     ERASURE    01 03 || u64 index || u8 reason || u32 day since 1970 UTC                  15
-    KEY        01 04 || vkey of the key that signs from then on                           at most 400
+    KEY        01 04 || vkey of the key that signs from then on                           at most 402
     RETENTION  01 05 || u64 index: records of decisions before it are gone                10
-    MODE       01 06 || a line of text: what is enforced, by which version, since when    at most 4,096
+    MODE       01 06 || a line of text: what is enforced, by which version, since when    at most 4,098
     AUDIT      01 07 || SHA-256 of a report's manifest                                    34
 
 Numbers are big-endian. 01 is the format's version. What is written back differently is not read.
@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 SALT = 32  # bytes
-MAX_MODE = 4096  # bytes
-MAX_KEY = 400  # bytes: a name of 255, an id, a key, each in text
+MAX_MODE = 4096  # bytes of text
+MAX_KEY = 400  # bytes of text: a name of 255, an id, a key
 _DIGEST = 32  # bytes
 _DECISION = b"bandeau/decision/v1\n"
 _ERASURE = struct.Struct(">QBI")
@@ -131,13 +131,17 @@ def kept_from(entry: Entry) -> int:
 
 
 def key(vkey: str) -> Entry:
-    """Return the entry of the key that signs from then on."""
-    return Entry(Kind.KEY, vkey.encode("utf-8"))
+    """Return the entry of the key that signs from then on. Raises EntryError."""
+    return _checked(Entry(Kind.KEY, vkey.encode("utf-8")))
 
 
 def mode(line: str) -> Entry:
-    """Return the entry of what is enforced from then on."""
-    return Entry(Kind.MODE, line.encode("utf-8")[:MAX_MODE])
+    """Return the entry of what is enforced from then on. Raises EntryError."""
+    return _checked(Entry(Kind.MODE, line.encode("utf-8")))
+
+
+def _checked(entry: Entry) -> Entry:
+    return Entry.parse(entry.encode())
 
 
 def _sound(entry: Entry) -> bool:

@@ -224,11 +224,14 @@ class Ledger(Log):
         self.store.commit(lambda head, _: Batch(_there(head), released=(index,)))
 
     def rotate(self) -> None:
-        """Let a new secret sign from now on; the old key signs the entry that names it."""
+        """Let a new secret sign from now on.
+
+        The tree whose last entry names the new key is signed by both, so that whoever holds the old key
+        can follow.
+        """
+        before = self._signer
         self.keys.add()
-        new = note.Signer(self.origin, self.keys.derived("log")[0])
-        self._log(entry.key(new.verifier.vkey), new.verifier.vkey)
-        self._sign_with(new)
+        self._hand_over(note.Signer(self.origin, self.keys.derived("log")[0]), before)
 
     def recover(self, *, renamed: bool) -> None:
         """Go on where the key is lost, or under a new name where an older backup was restored.
@@ -238,9 +241,7 @@ class Ledger(Log):
         if renamed:
             self.keys.add()
         name = _unused(self.keys, self.origin.partition("/~")[0]) if renamed else self.origin
-        new = note.Signer(name, self.keys.derived("log")[0])
-        self._sign_with(new)
-        self._log(entry.key(new.verifier.vkey), new.verifier.vkey)
+        self._hand_over(note.Signer(name, self.keys.derived("log")[0]), None)
 
     def checkpoint_at(self, size: int) -> bytes:
         """Return the signed checkpoint of an earlier size."""
@@ -464,14 +465,17 @@ class Ledger(Log):
             self._forgotten, batch.forget = today, today - REPLAY_DAYS
         return batch
 
-    def _grown(self, batch: Batch, head: Head, leaves: list[bytes]) -> Growth:
+    def _grown(
+        self, batch: Batch, head: Head, leaves: list[bytes], signer: note.Signer | None = None
+    ) -> Growth:
         """Grow the tree, and put nodes and head of it into the batch."""
+        signer = signer or self._signer
         growth = grow(head.tree, leaves)
         for level in range(8, len(growth.levels), 8):
             for n, found in growth.new_nodes(level, head.tree.size):
                 batch.add("node", level, n, found)
-        signed = self._signer.sign(growth.tree.size, growth.tree.root)
-        verifier = self._signer.verifier
+        signed = signer.sign(growth.tree.size, growth.tree.root)
+        verifier = signer.verifier
         batch.head = Head(verifier.name, growth.tree, verifier.vkey, signed)
         return growth
 
@@ -531,16 +535,29 @@ class Ledger(Log):
         one = make(digest.digest())
         return self._logged(lambda _: one, f"{word} {digest.hexdigest()}", document=content)
 
-    def _sign_with(self, signer: note.Signer) -> None:
-        """Put a head under another key, the tree as it is."""
+    def _hand_over(self, new: note.Signer, old: note.Signer | None) -> None:
+        """Log the key that signs from now on, in one step with what it signs first."""
+        vkey = new.verifier.vkey
 
         def make(head: Head | None, _: Seen) -> Batch:
             there = _there(head)
-            signed = signer.sign(there.tree.size, there.tree.root)
-            return Batch(Head(signer.verifier.name, there.tree, signer.verifier.vkey, signed))
+            if old and there.vkey != old.verifier.vkey:
+                raise _OtherKeyError(there.vkey)
+            batch = Batch(there)
+            content = entry.key(vkey).encode()
+            batch.add("entry", there.tree.size, content)
+            batch.add("event", there.tree.size, int(Kind.KEY), self._now(), vkey)
+            self._grown(batch, there, [leaf(content)], new)
+            if old:
+                found = batch.head
+                signed = note.parse(old.sign(found.tree.size, found.tree.root))
+                both = (*note.parse(found.checkpoint).signatures, *signed.signatures)
+                checkpoint = note.Note(signed.text, both).encode()
+                batch.head = Head(found.origin, found.tree, vkey, checkpoint)
+            return batch
 
         self.store.commit(make)
-        self._signer = signer
+        self._signer = new
 
     def _mark(self, *, force: bool = False) -> None:
         """Note beside the key file how far it has signed, once a second."""

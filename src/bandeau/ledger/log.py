@@ -172,7 +172,7 @@ class Log:
             problems.append(f"there are entries after the head, from index {size}")
         if found != head.tree:
             problems.append(f"the entries give another tree of {size} than the head has")
-        problems += seen.problems + seen.unexplained()
+        problems += self._nodes_above(size) + seen.problems + seen.unexplained()
         problems += _signed(head, found)
         return problems
 
@@ -186,6 +186,18 @@ class Log:
                 root = grow(Tree(), hashes[first : first + width]).tree.root
                 n = (low + first) // width
                 if self.store.nodes(level, n, n + 1) != [root]:
+                    wrong.append(
+                        f"the hash of level {level}, number {n} is not that of its entries"
+                    )
+        return wrong
+
+    def _nodes_above(self, size: int) -> list[str]:
+        """Check the stored roots of larger tiles, each against the tile below it."""
+        wrong = []
+        for level in range(24, size.bit_length(), 8):
+            for n in range(size >> level):
+                below = self.store.nodes(level - 8, n * tiles.WIDTH, (n + 1) * tiles.WIDTH)
+                if self.store.nodes(level, n, n + 1) != [grow(Tree(), below).tree.root]:
                     wrong.append(
                         f"the hash of level {level}, number {n} is not that of its entries"
                     )
@@ -248,8 +260,14 @@ class _Seen:
             return
         if found.snapshot not in self._snapshots:
             self.problems.append(f"record {index} refers to no earlier snapshot")
-        if found.replaces != kept.replaces or (found.replaces or 0) > index:
+        before = found.replaces
+        if before != kept.replaces or not (before is None or self._decided(before, index)):
             self.problems.append(f"record {index} replaces what it cannot")
+
+    def _decided(self, before: int, index: int) -> bool:
+        """Say whether an earlier entry is a decision."""
+        found = self._log.store.entries(before, before + 1) if before < index else []
+        return [one[:2] for one in found] == [bytes((1, Kind.DECISION))]
 
     def _document(self, index: int, one: Entry) -> None:
         found = self._log.document(one.body.hex())

@@ -37,7 +37,7 @@ MAX_SIGNATURES = 16  # what a verifier has to accept at least (signed-note, "For
 MAX_NAME = 255  # bytes; a witness's cosignature allows no longer origin
 ED25519 = 1
 COSIGNATURE = 4
-_NAME = re.compile(r"[^\s+\x00-\x1f\x7f]+")
+_NAME = re.compile(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]+")
 _VKEY = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 

@@ -1,9 +1,9 @@
 """A ledger in a PostgreSQL database: any processes, on any machines.
 
 The head's row is locked from when it is read until COMMIT (`synchronous_commit = on`), so writers form
-a line. All rows of a batch go out in one pipeline, as arrays: two round trips besides COMMIT. COPY would
-take more of them, and a writer that is suspended within a COPY holds the row for as long as it sleeps:
-no timeout of the server's ends that, while `idle_in_transaction_session_timeout` ends anything else.
+a line. A batch takes two round trips: its rows go out in one pipeline, as arrays, where COPY would
+take one for each table. A writer that is suspended in between holds the row, and no timeout of the
+server's is sure to end that (none counts within a pipeline or a COPY): whoever waits for it does.
 
 The tables are in a schema of their own. `record` and `record_key` are partitioned by the month of the
 record's time, so that retention can drop whole months. Connect directly, or through a pooler that keeps
@@ -58,8 +58,7 @@ _CONNECTION = {  # what the URL says goes before
 _SETTINGS = {
     "search_path": "bandeau",
     "synchronous_commit": "on",
-    "lock_timeout": "5s",
-    "idle_in_transaction_session_timeout": "3s",  # a suspended writer must not stop the others
+    "lock_timeout": "3s",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -119,10 +118,17 @@ def _insert(table: str) -> str:
 
 _INSERT = {table: _insert(table) for table in COLUMNS}
 _HEAD = "SELECT origin, size, peaks, vkey, checkpoint FROM head WHERE id = 1"
-_UPDATE = (
-    "UPDATE head SET origin = %s, size = %s, peaks = %s, vkey = %s, checkpoint = %s"
-    " WHERE id = 1 AND size = %s RETURNING id"
+_BEGIN = "INSERT INTO head VALUES (1, %s, %s, %s, %s, %s)"
+_MOVE = (  # from where it was read: else the size is NULL, which the table refuses
+    "UPDATE head SET origin = %s, size = CASE size + %s WHEN %s THEN size + %s END,"
+    " peaks = %s, vkey = %s, checkpoint = %s"
 )
+_SLEEPERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_locks USING (pid)
+    WHERE datname = current_database() AND relation = 'head'::regclass AND granted
+    AND mode IN ('RowShareLock', 'RowExclusiveLock') AND wait_event = 'ClientRead'
+    AND clock_timestamp() - xact_start > current_setting('lock_timeout')::interval / 2
+"""
 _REPLAYS = "SELECT key, bound, idx, size FROM replay WHERE key = ANY(%b::bytea[])"
 _THERE = "SELECT m FROM unnest(%s::integer[]) AS m WHERE to_regclass('record_' || m) IS NOT NULL"
 _MONTHS = (
@@ -174,20 +180,27 @@ class PostgresStore:
         """
         asked = list(keys)
         sent: Batch | None = None
-        deadline = 0.0
+        known, deadline = False, 0.0
         with self._line(reading=False) as line, self._said("not stored"):
             while True:
                 try:
                     database = line.open()
-                    deadline = deadline or time.monotonic() + _PATIENCE
-                    batch = self._written(database, make, asked, sent)
-                    if batch is None:
-                        database.execute("ROLLBACK")
+                    known = True
+                    head, batch = self._next(database, make, asked, sent)
+                    if batch is None or batch is sent:
+                        database.execute("COMMIT" if batch else "ROLLBACK")
                         return
+                    self._prepare(database, batch)
                     sent = batch
-                    database.execute("COMMIT")
+                    _put(database, head, batch)
+                except errors.LockNotAvailable as error:
+                    if line.lost(error) or not line.open().execute(_SLEEPERS).fetchall():
+                        raise
                 except psycopg.Error as error:
-                    if not line.lost(error) or time.monotonic() > deadline:
+                    if not line.lost(error) or not known:
+                        raise
+                    deadline = deadline or time.monotonic() + _PATIENCE
+                    if time.monotonic() > deadline:
                         raise
                     time.sleep(0.05)
                 except BaseException:
@@ -311,53 +324,34 @@ class PostgresStore:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def _written(
+    def _next(
         self, database: Database, make: Make, keys: list[bytes], sent: Batch | None
-    ) -> Batch | None:
-        """Do all of a commit but COMMIT, and return the batch."""
+    ) -> tuple[Head | None, Batch | None]:
+        """Hold the head, and return it with what is to be written; `sent` where that is in already."""
         with database.pipeline():
             database.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
             held = database.execute(f"{_HEAD} FOR UPDATE".encode(), binary=True)
             answered = database.execute(_REPLAYS, [keys], binary=True) if keys else None
-            months = database.execute(_THERE, [self._months])
+            there = database.execute(_THERE, [self._months])
         row = held.fetchone()
-        if row is None:  # there is no row to hold yet
+        if row is None:  # nothing to hold yet
             database.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             row = database.execute(f"{_HEAD} FOR UPDATE".encode(), binary=True).fetchone()
+        head = Head.of(*row) if row else None
+        self._months = [month for (month,) in there]
         if sent and _is_in(database, sent):
-            return sent
-        replays = {key: Replay(*rest) for key, *rest in answered or ()}
-        batch = make(Head.of(*row) if row else None, replays)
-        if batch:
-            there = {month for (month,) in months}
-            self._put(database, batch, there)
-        return batch
+            return head, sent
+        return head, make(head, {key: Replay(*rest) for key, *rest in answered or ()})
 
-    def _put(self, database: Database, batch: Batch, there: set[int]) -> None:
-        month_of = {row[0]: _month(row[1]) for row in batch.rows.get("record", ())}
-        self._months = sorted(set(month_of.values()))
-        for month in self._months:
-            if month not in there:
+    def _prepare(self, database: Database, batch: Batch) -> None:
+        """Do what takes round trips of its own, and is seldom: new months, and what goes."""
+        months = sorted({_month(row[1]) for row in batch.rows.get("record", ())})
+        for month in months:
+            if month not in self._months:
                 _partition(database, month)
-        head, before = batch.head, batch.head.tree.size - len(batch.rows.get("entry", ()))
-        new = [head.origin, head.tree.size, head.peaks, head.vkey, head.checkpoint]
-        with database.pipeline():
-            for table, rows in batch.rows.items():
-                columns = [list(column) for column in zip(*rows, strict=True)]
-                if table in _MONTHLY:
-                    columns.append([month_of[index] for index in columns[0]])
-                database.execute(_INSERT[table].encode(), columns)
-            if batch.forget:
-                database.execute("DELETE FROM replay WHERE day < %s", [batch.forget])
-            moved = database.execute(_UPDATE, [*new, before])
-        if moved.fetchone() is None:
-            if before:
-                raise errors.IntegrityError("the head is not where it was read")
-            database.execute("INSERT INTO head VALUES (1, %s, %s, %s, %s, %s)", new)
+        self._months = months
         if batch.erased or batch.before:
             _remove(database, batch)
-        if batch.released:
-            database.execute("DELETE FROM hold WHERE idx = ANY(%s)", [list(batch.released)])
 
     def _scrubbed(self, database: Database) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -523,6 +517,26 @@ def _is_in(database: Database, batch: Batch) -> bool:
     index, content = entries[-1]
     found = database.execute("SELECT entry FROM entry WHERE idx = %s", [index]).fetchone()
     return found is not None and found[0] == content
+
+
+def _put(database: Database, head: Head | None, batch: Batch) -> None:
+    """Write a batch and commit; where anything fails COMMIT is left out."""
+    month_of = {row[0]: _month(row[1]) for row in batch.rows.get("record", ())}
+    new, grown = batch.head, len(batch.rows.get("entry", ()))
+    size = [grown, new.tree.size, grown] if head else [new.tree.size]
+    with database.pipeline():
+        for table, rows in batch.rows.items():
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            if table in _MONTHLY:
+                columns.append([month_of[index] for index in columns[0]])
+            database.execute(_INSERT[table].encode(), columns)
+        if batch.released:
+            database.execute("DELETE FROM hold WHERE idx = ANY(%s)", [list(batch.released)])
+        if batch.forget:
+            database.execute("DELETE FROM replay WHERE day < %s", [batch.forget])
+        values = [new.origin, *size, new.peaks, new.vkey, new.checkpoint]
+        database.execute(_MOVE if head else _BEGIN, values)
+        database.execute("COMMIT")
 
 
 def _remove(database: Database, batch: Batch) -> None:

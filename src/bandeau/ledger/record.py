@@ -38,6 +38,7 @@ _LINE = re.compile(
     r"((?: [a-z][a-z0-9_-]{0,63}=(?:yes|no))*)",
     re.ASCII,
 )
+_PURPOSE = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
 _WORD = {True: "yes", False: "no"}
 
 
@@ -78,7 +79,7 @@ def parse(record: bytes) -> Decision:
         )
     except ValueError:
         raise RecordError(f"not a record: {record[:200]!r}") from None
-    if len(dict(found.choices)) != len(found.choices) or encode(found) != record:
+    if encode(found) != record:
         raise RecordError(f"a record in another spelling: {record[:200]!r}")
     return found
 
@@ -93,6 +94,9 @@ def time(minute: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _choices(choices: tuple[tuple[str, bool], ...]) -> str:
+    names = dict(choices)
+    if len(names) != len(choices) or not all(map(_PURPOSE.fullmatch, names)):
+        raise RecordError(f"not the purposes of a record: {choices!r:.200}")
     return "".join(f" {purpose}={_WORD[granted]}" for purpose, granted in choices)
 
 

@@ -43,7 +43,7 @@ def name(level: int, n: int, width: int = WIDTH) -> str:
 
 def parse(path: str) -> Tile | None:
     """Read a path below `tile/`, or return None; each tile has one name."""
-    match = _NAME.fullmatch(path) if len(path) <= 60 else None  # noqa: PLR2004 (the longest has 38)
+    match = _NAME.fullmatch(path) if len(path) <= 60 else None  # noqa: PLR2004 (the longest has 42)
     if match is None:
         return None
     level = ENTRIES if match[1] == "entries" else int(match[1])

@@ -118,7 +118,8 @@ def verify_log(
     if walk.tree.root != checkpoint.root:
         raise RefusedError(f"{CHECKPOINT}: its root is not that of the entries")
     _handed_over(walk.keys, signed, checkpoint.size)
-    if before and before.origin != checkpoint.origin and not walk.keys:
+    origins = {checkpoint.origin, *(key.name for _, key in walk.keys)}
+    if before and before.origin not in origins:
         raise RefusedError(f"the older checkpoint: it is of another log, {before.origin}")
     if before and past.root != before.root:
         raise ForkError(checkpoint.size, before)

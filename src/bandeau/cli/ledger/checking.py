@@ -16,22 +16,37 @@ from bandeau.ledger.receipt import SUFFIX
 
 @click.command()
 @click.argument("target", required=False, type=click.Path(path_type=Path))
-@click.option("--key", help="The log's public key (vkey), or a file that holds it.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    help="The log's public key (vkey), or a file of such; several times after a rotation.",
+)
 @click.option(
     "--old", type=click.Path(path_type=Path), help="An older checkpoint that the log must contain."
 )
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    help="Folder of the published log that a receipt must stand in.",
+)
 @ledger_option
-def verify(target: Path | None, key: str | None, old: Path | None, url: str) -> None:
+def verify(
+    target: Path | None, keys: tuple[str, ...], old: Path | None, against: Path | None, url: str
+) -> None:
     """Check a receipt or the folder of a published log, offline; without TARGET, the ledger itself."""
     if target is None:
         sys.exit(_fsck(url, (), None))
     from bandeau.ledger.verify import main  # noqa: PLC0415 (only here)
 
-    if key is None:
+    if not keys:
         raise click.UsageError(
             "--key is needed: whoever trusts the file for its key trusts nothing"
         )
-    sys.exit(main([str(target), "--key", key, *(["--old", str(old)] if old else [])]))
+    words = [word for key in keys for word in ("--key", key)]
+    more = {"--old": old, "--against": against}
+    words += [word for flag, path in more.items() if path for word in (flag, str(path))]
+    sys.exit(main([str(target), *words]))
 
 
 @click.command()

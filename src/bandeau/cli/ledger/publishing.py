@@ -54,6 +54,8 @@ def publish(out: Path, policy: Path | None, url: str, *, no_pictures: bool) -> N
     with reading(url) as log:
         checkpoint = log.head.checkpoint
         size = note.Checkpoint.parse(note.parse(checkpoint).text).size
+        for leftover in out.rglob("*.new"):  # of a run that was cut off
+            leftover.unlink()
         before = _published(log, out)
         if policy:
             checkpoint = cosigned(log, policy, checkpoint)
