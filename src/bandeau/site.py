@@ -33,7 +33,6 @@ from bandeau.gate.verdict import STORAGE, Allowance, Rules
 from bandeau.ledger.keys import Keys
 from bandeau.ledger.ledger import Ledger, Stored
 from bandeau.ledger.place import key_file, store_at
-from bandeau.ledger.sqlite import path_of
 from bandeau.measure import Views, view
 from bandeau.notice import Notice
 from bandeau.policy.digest import digest, fingerprints
@@ -134,9 +133,7 @@ class Site:
             observed=observer is not None,
         )
         counted = policy.measure
-        self.views = (
-            Views(path_of(ledger.store.url), counted.keep_days) if counted.page_views else None
-        )
+        self.views = Views(ledger.store.address, counted.keep_days) if counted.page_views else None
         room = policy.site.page_memory * 2**20
         self.pages = Pages(room) if room else None
         self._said: dict[str, float] = {}

@@ -329,6 +329,7 @@ def test_a_ledger_of_an_earlier_version_is_migrated(filled: Filled) -> None:
     lines = filled.run("export").splitlines()
     assert [line.split()[1:3] for line in lines] == [["1970-01-01T00:05Z", "refuse_all"], ["1970-01-01T00:09Z", "accept_all"]]  # fmt: skip
     assert "all of it fits" in filled.run("fsck")
+    assert len(filled.run("export", "--format", "json").splitlines()) == 2
     database = sqlite3.connect(filled.path)
     assert database.execute("SELECT views FROM page_view").fetchall() == [(7,)]
     assert database.execute("SELECT digest FROM policy").fetchall() == [("aaaaaaaaaaaa",)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from bandeau.errors import LedgerError
+from bandeau.ledger.place import store_at
 from bandeau.measure import View, Views, view
 from bandeau.measure import store as module
 from bandeau.measure.count import device
@@ -17,6 +21,7 @@ from bandeau.policy.file import loads
 from bandeau.site import Site
 from bandeau.wire.headers import RawHeaders, every
 from conftest import POSTED, SMALL, request, through
+from ledger.postgres_server import server
 
 PHONE = b"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Mobile/15E148 Safari/604.1"
 DESKTOP = b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36"
@@ -83,9 +88,20 @@ def test_prefetches_are_no_views_and_revalidated_pages_are() -> None:
     assert seen(status=304, page=False) == View("/a", "", "desktop")
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database with a ledger in it."""
+    with contextlib.ExitStack() as stack:
+        url = f"sqlite:///{tmp_path / 'v.db'}"
+        if request.param == "postgres":
+            url = stack.enter_context(server().database())
+        store_at(url).close()
+        yield url
+
+
 @pytest.fixture
-def views(tmp_path: Path) -> Iterator[Views]:
-    made = Views(tmp_path / "v.db", 760, lambda: 20_000)
+def views(place: str) -> Iterator[Views]:
+    made = Views(place, 760, lambda: 20_000)
     yield made
     made.close()
 
@@ -108,24 +124,54 @@ def test_nothing_is_lost_from_many_threads(views: Views) -> None:
         views.sums("day")
 
 
-def test_sums_survive_and_add_up_over_restarts(tmp_path: Path) -> None:
+def test_several_processes_add_up(place: str) -> None:
+    made = [Views(place, 760, lambda: 20_000) for _ in range(4)]
+    for number in range(400):
+        path = f"/{number % 7}" if number % 8 < 4 else f"/{7 - number % 7}"
+        made[number % 4].add(View(path, "", "phone"))
+    flushing = [threading.Thread(target=views.close) for views in made]
+    for thread in flushing:
+        thread.start()
+    for thread in flushing:
+        thread.join()
+    last = Views(place, 760, lambda: 20_000)
+    assert sum(count for _, count in last.sums("path")) == 400
+    last.close()
+
+
+def test_what_a_database_cannot_hold_stops_no_other_view(views: Views) -> None:
+    for path in ("/\0a", "/\xe9\U0001f36a" * 100, "/b"):
+        views.add(View(path[:300], "", "phone"))
+    assert dict(views.sums("path"))["/b"] == 1
+    assert sum(count for _, count in views.sums("path")) == 3
+
+
+def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="page views"):
+        Views(tmp_path, 760)
+    with pytest.raises(LedgerError, match="page views") as caught:
+        Views("postgresql://u:s3cret@127.0.0.1:1/db", 760)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_sums_survive_and_add_up_over_restarts(place: str) -> None:
     for _ in range(3):
-        views = Views(tmp_path / "v.db", 760, lambda: 20_000)
+        views = Views(place, 760, lambda: 20_000)
         views.add(View("/", "", "phone"))
         views.close()
-    again = Views(tmp_path / "v.db", 760, lambda: 20_000)
+    again = Views(place, 760, lambda: 20_000)
     assert again.sums("path") == [("/", 3)]
     again.close()
 
 
-def test_what_is_too_old_goes(tmp_path: Path) -> None:
+def test_what_is_too_old_goes(place: str) -> None:
     for day in (20_000, 20_400, 20_760):
-        views = Views(tmp_path / "v.db", 760, lambda day=day: day)  # type: ignore[misc]
+        views = Views(place, 760, lambda day=day: day)  # type: ignore[misc]
         views.add(View("/", "", "phone"))
         views.close()
-    last = Views(tmp_path / "v.db", 760, lambda: 20_760)
-    with sqlite3.connect(tmp_path / "v.db") as database:
-        assert database.execute("SELECT day FROM page_view").fetchall() == [(20_400,), (20_760,)]
+    last = Views(place, 760, lambda: 20_760)
+    kept = [(day, count) for day, count in last.days(last=1000) if count]
+    assert kept == [(20_400, 1), (20_760, 1)]
     last.close()
 
 
@@ -137,19 +183,20 @@ def test_strangers_cannot_fill_the_disk(views: Views, monkeypatch: pytest.Monkey
     assert views.sums("path")[0] == (module.OTHERS, 990)
 
 
-def test_a_locked_database_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    views = Views(tmp_path / "v.db", 760)
+def test_a_locked_database_loses_nothing(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
     views.add(View("/", "", "phone"))
-    connect = sqlite3.connect
 
-    def locked(*_args: object, **_kw: object) -> sqlite3.Connection:
-        raise sqlite3.OperationalError("database is locked")
+    def locked(error: type[Exception]) -> Any:
+        def connect(*_args: object, **_kw: object) -> None:
+            raise error("the database is locked")
 
-    monkeypatch.setattr(sqlite3, "connect", locked)
-    views.flush()
-    monkeypatch.setattr(sqlite3, "connect", connect)
+        return connect
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", locked(sqlite3.OperationalError))
+        patched.setattr(psycopg, "connect", locked(psycopg.OperationalError))
+        views.flush()
     assert views.sums("path") == [("/", 1)]
-    views.close()
 
 
 AUDIENCE = """

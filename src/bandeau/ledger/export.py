@@ -38,6 +38,11 @@ _FIXED = (
     "signal",
     "replaces",
 )
+_UNSHOWN: dict[str, Any] = {  # a record from before snapshots were kept says what it can
+    "controller": {"name": "", "address": "", "contact": "", "privacy_policy": ""},
+    "purposes": [],
+    "own": {"max_age_days": 0},
+}
 _STATUS = {
     Event.REFUSE_ALL: "dpv:ConsentRefused",
     Event.WITHDRAW: "dpv:ConsentWithdrawn",
@@ -78,7 +83,7 @@ class DpvExport:
         """Return one consent record as JSON-LD. Raises LedgerError where its snapshot is missing."""
         one = noted.decision
         shown = self._snapshot(one.snapshot)
-        declared = shown["declared"]
+        declared = shown.get("declared", _UNSHOWN)
         known = {purpose["id"]: purpose for purpose in declared["purposes"]}
         receipt = self._log.receipt(noted.index)
         return {
@@ -113,7 +118,7 @@ class DpvExport:
                 }
             ],
             "dpv:hasJurisdiction": "eu-gdpr:EU-GDPR",
-            "dpv:hasStorageCondition": {"dpv:hasDuration": shown.get("keep_days")},
+            "dpv:hasStorageCondition": {"dpv:hasDuration": f"P{shown.get('keep_days', 0)}D"},
             "bandeau:replaces": one.replaces,
             "bandeau:integrity": receipt.encode().decode("utf-8") if receipt else None,
         }

@@ -31,12 +31,16 @@ class Keys:
         """Read the file. `new` says that the ledger holds nothing yet: then it may be made."""
         self.path = path
         if new and not path.exists():
-            self.add()
+            self._write(b"")
         self.secrets = self._read()
 
     def add(self) -> None:
         """Put a new secret at the end; what the others sealed stays readable."""
-        before = self.path.read_bytes() if self.path.exists() else b""
+        self._write(self.path.read_bytes() if self.path.exists() else b"")
+        self.secrets = self._read()
+
+    def _write(self, before: bytes) -> None:
+        """Write a file of what was there and a new secret; of several first ones, one is taken."""
         fresh = self.path.with_name(f"{self.path.name}.new-{os.getpid()}-{secrets.token_hex(4)}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +55,6 @@ class Keys:
                 fresh.unlink()
         except OSError as error:
             raise KeyFileError(f"{self.path}: cannot write the key file: {error}") from error
-        self.secrets = self._read()
 
     def reread(self) -> None:
         """Read the file again, as after a rotation by another process."""

@@ -23,7 +23,14 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 
 from bandeau.decision.model import Decision, Published
-from bandeau.errors import ConflictError, KeyFileError, LedgerBusyError, LedgerError, RecordError
+from bandeau.errors import (
+    BandeauError,
+    ConflictError,
+    KeyFileError,
+    LedgerBusyError,
+    LedgerError,
+    RecordError,
+)
 from bandeau.ledger import entry, note, record
 from bandeau.ledger.entry import SALT, Entry, Kind, Reason
 from bandeau.ledger.keys import Keys
@@ -36,6 +43,7 @@ QUEUE = 10_000  # decisions waiting for the writer; beyond that visitors are tol
 BATCH = 1_000  # decisions in one transaction
 WAIT_SECONDS = 10.0  # for a decision to be stored
 _MARK_SECONDS = 1.0
+_ROTATIONS = 5  # of the key, in the time of one commit
 _DAY = 1440  # minutes
 _log = logging.getLogger("bandeau")
 
@@ -60,12 +68,15 @@ class Stored:
     receipt: Callable[[], Receipt]
 
 
+_Sealed = tuple[bytes, bytes]  # keyed hashes of a retry's key, and of what binds it
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     record: bytes
     replaces: int | None
     day: int
-    replay: tuple[bytes, bytes] | None  # keyed hashes of a retry's key and of what binds it
+    replays: tuple[_Sealed, ...]  # of a retry, by each secret, the newest first; empty: none
     done: Future[Stored]
 
 
@@ -197,14 +208,16 @@ class Ledger(Log):
 
         None where nothing is old enough.
         """
-        young = self._now() - keep_days * _DAY
+        now = self._now()
+        young = now - keep_days * _DAY
         last = self.store.events([Kind.RETENTION])
         known = int(last[-1].detail.split()[2]) if last else 0
         first = known
         for noted in self.decisions(known):
-            if noted.decision.minute >= young:
+            if young <= noted.decision.minute <= now:
                 break
-            first = noted.index + 1
+            if noted.decision.minute < young:  # one from a clock that was ahead holds up nothing
+                first = noted.index + 1
         if first == known:
             return None
         one = entry.retention(first)
@@ -292,7 +305,8 @@ class Ledger(Log):
             return batch
 
         self.store.commit(make)
-        return note.Signer(self.head.origin, self.keys.derived("log")[0])
+        self.keys.reread()
+        return self._opened(origin)
 
     def _ahead(self, head: Head) -> None:
         """Refuse a ledger that lacks what this key has signed already."""
@@ -303,7 +317,7 @@ class Ledger(Log):
             known = note.Checkpoint.parse(note.parse(mark).text)
         except note.NoteError:
             return  # torn by a crash: it is rewritten with the next decision
-        size = head.tree.size
+        size = self.head.tree.size  # read after the mark: others may be writing
         behind = known.size > size
         if behind or self.root(known.size) != known.root:
             raise LedgerError(
@@ -323,12 +337,15 @@ class Ledger(Log):
                 raise RecordError(f"the entry {decision.snapshot} is no snapshot")
             self._snapshots = known
 
-    def _sealed(self, retry: Retry | None) -> tuple[bytes, bytes] | None:
+    def _sealed(self, retry: Retry | None) -> tuple[_Sealed, ...]:
         if retry is None:
-            return None
-        secret = self.keys.derived("retry")[0]
-        key = hmac.digest(secret, b"key\n" + retry.key, hashlib.sha256)
-        return key[:16], hmac.digest(secret, key + retry.bound, hashlib.sha256)[:16]
+            return ()
+        found = []
+        for secret in self.keys.derived("retry"):
+            key = hmac.digest(secret, b"key\n" + retry.key, hashlib.sha256)
+            bound = hmac.digest(secret, key + retry.bound, hashlib.sha256)
+            found.append((key[:16], bound[:16]))
+        return tuple(found)
 
     def _awake(self) -> None:
         """See that there is a writer in this process; a fork leaves its parent's behind."""
@@ -372,7 +389,7 @@ class Ledger(Log):
         self._retained = today
         try:
             self.retain(self._keep_days)
-        except LedgerError as error:
+        except BandeauError as error:
             _log.error("old records could not be removed today: %s", error)
 
     def _commit(self, batch: list[_Waiting]) -> None:
@@ -386,7 +403,7 @@ class Ledger(Log):
             return self._made(_there(head), seen, batch, results)
 
         try:
-            self._tried(make, [one.replay[0] for one in batch if one.replay])
+            self._tried(make, [key for one in batch for key, _ in one.replays])
         except Exception as error:  # noqa: BLE001 (whatever it was, every visitor gets an answer)
             self.failed = str(error)
             _log.error("%d decisions were not stored: %s", len(batch), error)
@@ -403,12 +420,15 @@ class Ledger(Log):
 
     def _tried(self, make: Make, keys: Sequence[bytes] = ()) -> None:
         """Commit; where another process rotated the key, read the key file again and go on with it."""
-        try:
-            self.store.commit(make, keys)
-        except _OtherKeyError:
-            self.keys.reread()
-            self._signer = self._opened(self.origin)
-            self.store.commit(make, keys)
+        for _ in range(_ROTATIONS):
+            try:
+                self.store.commit(make, keys)
+            except _OtherKeyError:
+                self.keys.reread()
+                self._signer = self._opened(self.origin)
+            else:
+                return
+        raise LedgerError("the log's key changes faster than it can be read")
 
     def _made(
         self,
@@ -427,19 +447,18 @@ class Ledger(Log):
         first: dict[bytes, int] = {}  # a retry's key to the place where it came first
         repeated: list[tuple[int, int]] = []
         for place, one in enumerate(waiting):
-            if one.replay:
-                key, bound = one.replay
-                if known := seen.get(key):
-                    results[place] = self._replayed(known, bound)
-                    continue
-                if key in first:
-                    repeated.append((place, first[key]))
-                    continue
+            known = [(seen[key], bound) for key, bound in one.replays if key in seen]
+            if known:
+                results[place] = self._replayed(*known[0])
+                continue
+            if one.replays and one.replays[0][0] in first:
+                repeated.append((place, first[one.replays[0][0]]))
+                continue
             if one.replaces is not None and one.replaces >= index:
                 results[place] = LedgerError(f"there is no decision {one.replaces} to replace")
                 continue
-            if one.replay:
-                first[one.replay[0]] = place
+            if one.replays:
+                first[one.replays[0][0]] = place
             salt = salts[SALT * place : SALT * (place + 1)]
             content = entry.decision(one.record, salt).encode()
             batch.add("entry", index, content)
@@ -455,13 +474,13 @@ class Ledger(Log):
             one = waiting[place]
             receipt = _Proved(growth, at, one.record, salt, batch.head.checkpoint)
             results[place] = Stored(at, receipt)
-            if one.replay:
-                batch.add("replay", *one.replay, at, growth.tree.size, one.day)
+            if one.replays:
+                batch.add("replay", *one.replays[0], at, growth.tree.size, one.day)
         for place, earlier in repeated:
-            same = waiting[place].replay == waiting[earlier].replay
+            same = waiting[place].replays == waiting[earlier].replays
             results[place] = results[earlier] if same else _conflict()
         today = waiting[0].day
-        if self._forgotten < today:
+        if self._forgotten != today:
             self._forgotten, batch.forget = today, today - REPLAY_DAYS
         return batch
 

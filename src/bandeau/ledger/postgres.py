@@ -17,7 +17,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
@@ -147,11 +147,11 @@ UNION ALL SELECT 'the index ' || indexrelid::regclass || ' is not valid'
 
 
 class PostgresStore:
-    """See `store.Store`. Safe to use from any thread."""
+    """See `store.Store`. Safe to use from any thread. `url` is for people, `address` to connect."""
 
     def __init__(self, url: str) -> None:
         self._parts = _parts(url)
-        self.url = _shown(url)  # for people: without passwords
+        self.url, self.address = _shown(url), url
         self._months: list[int] = []  # of the last batch
         self._closed = False
         self._lines = self._anew()
@@ -283,7 +283,8 @@ class PostgresStore:
     def close(self) -> None:
         """See `store.Store`."""
         self._closed = True
-        for line in (self._lines.writing, self._lines.reading):
+        lines = self._mine()
+        for line in (lines.writing, lines.reading):
             with line.lock:
                 line.close()
 
@@ -296,14 +297,18 @@ class PostgresStore:
                 line.close(ours=old.process == os.getpid())
         return _Lines(os.getpid(), _Line(self._parts, _SETTINGS), _Line(self._parts, _READING))
 
+    def _mine(self) -> _Lines:
+        if self._lines.process != os.getpid():
+            self._lines = self._anew(self._lines)
+        return self._lines
+
     @contextlib.contextmanager
     def _line(self, *, reading: bool) -> Iterator[_Line]:
         """Hold this process's connection for writing, or the one for reading."""
         if self._closed:
             raise LedgerError(f"{self.url}: the ledger is closed")
-        if self._lines.process != os.getpid():
-            self._lines = self._anew(self._lines)
-        line = self._lines.reading if reading else self._lines.writing
+        lines = self._mine()
+        line = lines.reading if reading else lines.writing
         with line.lock:
             yield line
 
@@ -567,14 +572,12 @@ def _retire(database: Database, month: int, before: int) -> bool:
     some = f"EXISTS (SELECT 1 FROM {tables[0]} JOIN hold USING (idx))"  # noqa: S608 (names of ours)
     sql = f"SELECT max(idx), {some} FROM {tables[0]}"  # noqa: S608
     last, held = database.execute(sql.encode()).fetchall()[0]
-    if last is None or (last < before and not held):
+    if last is not None and last < before and not held:
         database.execute(f"DROP TABLE {', '.join(tables)}".encode())
         return False
-    deleted: Sequence[int] = [
-        database.execute(
-            f"DELETE FROM {table} WHERE idx < %s AND idx NOT IN (SELECT idx FROM hold)".encode(),  # noqa: S608
-            [before],
-        ).rowcount
+    old = "idx < %s AND idx NOT IN (SELECT idx FROM hold)"
+    deleted = [
+        database.execute(f"DELETE FROM {table} WHERE {old}".encode(), [before]).rowcount  # noqa: S608
         for table in tables
     ]
     return any(deleted)

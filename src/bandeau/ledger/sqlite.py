@@ -8,6 +8,8 @@ only where it still is what was read.
 from __future__ import annotations
 
 import contextlib
+import os
+import random
 import sqlite3
 import threading
 import time
@@ -65,9 +67,7 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.url = f"sqlite:///{path}"
-        self._writing = threading.Lock()
-        self._reading = threading.Lock()
+        self.url = self.address = f"sqlite:///{path}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -76,6 +76,11 @@ class SqliteStore:
 
     def again(self) -> None:
         """Connect, and see that the schema is ours."""
+        self._process = os.getpid()
+        self._writing, self._reading = (
+            threading.Lock(),
+            threading.Lock(),
+        )  # a fork may have left them shut
         try:
             self._write = self._connected()
             _made(self._write)
@@ -95,9 +100,10 @@ class SqliteStore:
 
     def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
         """See `store.Store`."""
+        self._here()
         with self._writing, self._said("not stored"):
             database = self._write
-            database.execute("BEGIN IMMEDIATE")
+            _begun(database)
             try:
                 batch = make(_head(database), _replays(database, list(keys)))
                 if batch:
@@ -110,6 +116,7 @@ class SqliteStore:
 
     def head(self) -> Head | None:
         """See `store.Store`."""
+        self._here()
         with self._reading, self._said("cannot be read"):
             return _head(self._read)
 
@@ -191,8 +198,14 @@ class SqliteStore:
         return database
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        self._here()
         with self._reading, self._said("cannot be read"):
             return self._read.execute(sql, values).fetchall()
+
+    def _here(self) -> None:
+        """Connect anew in a process that came of a fork."""
+        if self._process != os.getpid():
+            self.again()
 
     @contextlib.contextmanager
     def _said(self, what: str) -> Iterator[None]:
@@ -215,6 +228,27 @@ def write_ahead(database: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _begun(database: sqlite3.Connection) -> None:
+    """Begin a transaction that writes; where another process does, ask again soon.
+
+    SQLite's own waiting backs off to a tenth of a second, and starves whoever waits.
+    """
+    deadline = time.monotonic() + _WAIT_SECONDS
+    database.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 (no secret)
+            else:
+                return
+    finally:
+        database.execute(f"PRAGMA busy_timeout={int(_WAIT_SECONDS * 1000)}")
 
 
 def _made(database: sqlite3.Connection) -> None:

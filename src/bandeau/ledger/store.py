@@ -112,7 +112,8 @@ Make = Callable[[Head | None, Seen], Batch | None]
 class Store(Protocol):
     """A database that holds a ledger. Every method raises LedgerError when the database fails."""
 
-    url: str
+    url: str  # as it may be shown
+    address: str  # as it is connected to
 
     def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
         """Hold the head, let `make` see it and the replays of `keys`, write what it returns, durably.

@@ -1,19 +1,19 @@
 """Sums of page views in the ledger's database; added up in memory and written once a second.
 
 What a crash can lose is the last second's. A day is a UTC day. Nothing older than the policy's
-`keep_days` stays (at most 25 months, rule J4).
+`keep_days` stays (at most 25 months, rule J4). The SQL is the same for SQLite and PostgreSQL.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from bandeau.errors import LedgerError
 from bandeau.measure.count import View
@@ -21,16 +21,21 @@ from bandeau.measure.count import View
 PATHS_A_DAY = 20_000  # beyond that views are counted together: strangers choose the paths
 OTHERS = "(others)"
 _SECONDS = 1.0
-_SCHEMA = """
+_TABLE = """
 CREATE TABLE IF NOT EXISTS page_view (
     day INTEGER NOT NULL, path TEXT NOT NULL, referrer TEXT NOT NULL, device TEXT NOT NULL,
-    views INTEGER NOT NULL, PRIMARY KEY (day, path, referrer, device)) WITHOUT ROWID;
+    views BIGINT NOT NULL, PRIMARY KEY (day, path, referrer, device))
 """
 _ADD = (
-    "INSERT INTO page_view VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET views = views + excluded.views"
+    "INSERT INTO page_view VALUES (?, ?, ?, ?, ?) ON CONFLICT (day, path, referrer, device)"
+    " DO UPDATE SET views = page_view.views + excluded.views"
 )
+_WHERE = "(CAST(? AS TEXT) IS NULL OR path = ?)"  # a path, or any
+_LOCK = int.from_bytes(b"views")  # advisory: processes count one after the other
+_POSTGRESQL = ("postgresql://", "postgres://")
 _log = logging.getLogger("bandeau")
+Row = tuple[Any, ...]
+Work = Callable[[str, Sequence[Row]], list[Row]]  # a statement, once for each row of values
 
 
 class Views:
@@ -38,11 +43,11 @@ class Views:
 
     def __init__(
         self,
-        path: Path,
+        place: Path | str,
         keep_days: int,
         today: Callable[[], int] = lambda: int(time.time() // 86_400),
     ) -> None:
-        self._path = path
+        """Count in a database that holds a ledger: by SQLite's path, or the ledger's URL."""
         self._keep_days = keep_days
         self._today = today
         self._waiting: Counter[tuple[int, View]] = Counter()
@@ -51,12 +56,8 @@ class Views:
         self._writing = threading.Lock()
         self._swept = 0
         self._ended = threading.Event()
-        try:
-            with self._connected() as database:
-                database.executescript(_SCHEMA)
-            self._sweep()
-        except sqlite3.Error as error:
-            raise LedgerError(f"{path}: cannot count page views: {error}") from error
+        self._work = _work_at(str(place))
+        self._sweep()
         self._writer = threading.Thread(target=self._run, name="bandeau-views", daemon=True)
         self._writer.start()
 
@@ -79,13 +80,8 @@ class Views:
         """Return (day, views) for the last days, the oldest first; `day` counts from 1970, UTC."""
         self.flush()
         first = self._today() - last + 1
-        with self._connected() as database:
-            rows = database.execute(
-                "SELECT day, SUM(views) FROM page_view WHERE day >= ? AND (? IS NULL OR path = ?)"
-                " GROUP BY day",
-                (first, path, path),
-            )
-            found = dict(rows.fetchall())
+        sql = f"SELECT day, SUM(views) FROM page_view WHERE day >= ? AND {_WHERE} GROUP BY day"  # noqa: S608
+        found = {day: int(views) for day, views in self._work(sql, [(first, path, path)])}
         return [(day, found.get(day, 0)) for day in range(first, first + last)]
 
     def sums(self, column: str, path: str | None = None, last: int = 30) -> list[tuple[str, int]]:
@@ -93,13 +89,12 @@ class Views:
         if column not in ("path", "referrer", "device"):
             raise ValueError(f"{column!r} is not counted; path, referrer and device are")
         self.flush()
-        with self._connected() as database:
-            rows = database.execute(
-                f"SELECT {column}, SUM(views) AS n FROM page_view"  # noqa: S608 (one of three words)
-                " WHERE day > ? AND (? IS NULL OR path = ?) GROUP BY 1 ORDER BY n DESC, 1",
-                (self._today() - last, path, path),
-            )
-            return [(str(value), int(views)) for value, views in rows.fetchall()]
+        sql = (
+            f"SELECT {column}, SUM(views) AS n FROM page_view"  # noqa: S608 (one of three words)
+            f" WHERE day > ? AND {_WHERE} GROUP BY 1 ORDER BY n DESC, 1"
+        )
+        rows = self._work(sql, [(self._today() - last, path, path)])
+        return [(str(value), int(views)) for value, views in rows]
 
     def flush(self) -> None:
         """Write what has been counted. What cannot be written waits for the next time."""
@@ -109,13 +104,12 @@ class Views:
             if not waiting:
                 return
             rows = [
-                (day, view.path, view.referrer, view.device, views)
+                (day, view.path.replace("\0", ""), view.referrer, view.device, views)
                 for (day, view), views in waiting.items()
             ]
             try:
-                with self._connected() as database:
-                    database.executemany(_ADD, rows)
-            except sqlite3.Error as error:
+                self._work(_ADD, rows)
+            except LedgerError as error:
                 _log.warning("page views could not be written yet: %s", error)
                 with self._lock:
                     self._waiting.update(waiting)
@@ -132,22 +126,50 @@ class Views:
             if self._swept != self._today():
                 try:
                     self._sweep()
-                except sqlite3.Error as error:
+                except LedgerError as error:
                     _log.warning("old page views could not be removed yet: %s", error)
 
     def _sweep(self) -> None:
-        with self._connected() as database:
-            database.execute(
-                "DELETE FROM page_view WHERE day <= ?", (self._today() - self._keep_days,)
-            )
-        self._swept = self._today()
+        today = self._today()
+        self._work("DELETE FROM page_view WHERE day <= ?", [(today - self._keep_days,)])
+        self._swept = today
 
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        """Open the database for one piece of work, commit it, and let go."""
-        database = sqlite3.connect(self._path, timeout=5.0)
+
+def _work_at(place: str) -> Work:
+    """Make the table, and return what opens the database for one piece of work, and lets go of it."""
+    if place.startswith(_POSTGRESQL):
+        return _in_postgresql(place)
+    path = place.removeprefix("sqlite:///")
+
+    def work(sql: str, values: Sequence[Row] = ((),)) -> list[Row]:
         try:
-            with database:
-                yield database
-        finally:
-            database.close()
+            database = sqlite3.connect(path, timeout=5.0)
+            try:
+                with database:
+                    return [row for one in values for row in database.execute(sql, one)]
+            finally:
+                database.close()
+        except sqlite3.Error as error:
+            raise LedgerError(f"{path}: page views: {error}") from error
+
+    work(f"{_TABLE} WITHOUT ROWID")
+    return work
+
+
+def _in_postgresql(url: str) -> Work:
+    import psycopg  # noqa: PLC0415 (an extra)
+
+    def work(sql: str, values: Sequence[Row] = ((),)) -> list[Row]:
+        statement = sql.replace("?", "%s").encode()
+        try:
+            with psycopg.connect(url, connect_timeout=5, application_name="bandeau") as database:
+                database.execute("SET search_path = bandeau; SET lock_timeout = '5s'")
+                database.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+                with database.pipeline():
+                    done = [database.execute(statement, one) for one in values]
+                return [row for one in done if one.description for row in one]
+        except psycopg.Error as error:
+            raise LedgerError(f"page views: {error}") from error
+
+    work(_TABLE)
+    return work
