@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bandeau.audit.ruleset import FORCES, REACHES, RULESET_VERSION, SEVERITIES, Rule, sections
 from bandeau.policy.model import BUILT_IN_LANGUAGES, BUILT_IN_PURPOSES, Policy
 from bandeau.policy.presets import PRESETS
 
@@ -44,6 +45,51 @@ def formats() -> str:
         first, _, rest = words.partition("\n\n")
         parts += [f"## {title}", f"`bandeau/{module.replace('.', '/')}.py`: {first}", rest]
     return "\n\n".join(parts) + "\n"
+
+
+def rules() -> str:
+    """Return the page of every rule of the inspector, out of the files that it judges by."""
+    found = sections()
+    number = sum(len(section.rule) for section in found.values())
+    parts = [
+        f"# The {number} rules",
+        (
+            f"Version {RULESET_VERSION} of the rules. `bandeau audit` judges by them, `bandeau explain A3` prints one."
+            " A verdict is a fact beside its source: *fail* needs kept evidence, *pass* a walk that came to its end;"
+            " everything else is *unknown*, with its reason. Not legal advice."
+        ),
+        (
+            "★ decided first; ‼ the behaviours that get sites fined first. Words in brackets behind a source: how far"
+            " it was read (read, second-hand, unverified), or what else it is (research, ours)."
+        ),
+    ]
+    for letter, section in found.items():
+        parts += [f"## ({letter.lower()}) {section.title}", *map(_rule, section.rule)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rule(rule: Rule) -> str:
+    marks = (" ★" if rule.starred else "") + (" ‼" if rule.headline else "")
+    walks = ", ".join(f"`{one}`" for one in rule.scenarios) or "tests of their own"
+    rows = {
+        "Fails": rule.decision.fails,
+        "Passes": rule.decision.passes,
+        "Unknown": rule.decision.unknown,
+        "Changed by": rule.evidence,
+        "Remedy": rule.remedy,
+        "With bandeau": rule.remedy_bandeau,
+        "For a person": rule.question,
+        "Sources": "; ".join(rule.sources),
+    }
+    facts = (SEVERITIES[rule.severity], FORCES[rule.force], ", ".join(rule.jurisdictions))
+    lines = [
+        f"### {rule.id}{marks}",
+        "",
+        f"**{rule.requirement}** {' · '.join(facts)} · {REACHES[rule.reach]} · {walks}",
+        "",
+        *(f"- {label}: {text}" for label, text in rows.items() if text),
+    ]
+    return "\n".join(lines)
 
 
 def reference() -> str:
@@ -108,3 +154,4 @@ if __name__ == "__main__":
     folder = Path(__file__).resolve().parent / "reference"
     (folder / "policy.md").write_text(reference(), "utf-8")
     (folder / "formats.md").write_text(formats(), "utf-8")
+    (folder / "rules.md").write_text(rules(), "utf-8")

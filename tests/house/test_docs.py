@@ -45,7 +45,10 @@ def test_every_public_name_and_endpoint_is_documented() -> None:
     assert all(f"/_b/{path}" in endpoints for path in [*_PAGES, "choice", "static"])
 
 
-@pytest.mark.parametrize(("page", "maker"), [("policy.md", "reference"), ("formats.md", "formats")])
+@pytest.mark.parametrize(
+    ("page", "maker"),
+    [("policy.md", "reference"), ("formats.md", "formats"), ("rules.md", "rules")],
+)
 def test_the_reference_is_made_of_the_code(page: str, maker: str) -> None:
     made = runpy.run_path(str(ROOT / "docs" / "make.py"))[maker]
     assert (REFERENCE / page).read_text("utf-8") == made()

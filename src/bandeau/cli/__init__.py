@@ -7,8 +7,11 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "audit": "Walk through a site's choices with a real browser, and judge what it saw.",
     "check": "Say everything that is wrong with a policy file.",
     "demo": "Run the newspaper «La Lanterne» behind the gate, on loopback.",
+    "explain": "Say what a rule of the inspector asks, how it is decided, and what to do.",
+    "init": "Draft a policy for a site that runs.",
     "ledger": "Show, prove, check, erase and publish what was decided.",
     "proxy": "Stand in front of a site.",
 }

@@ -1,0 +1,119 @@
+"""The report as one document: everything that was seen and what it came to; every format is made of it.
+
+`VERSION` changes with the document's shape; `schema()` describes it. Two audits of an unchanged site
+differ only in times, values and what `normalised` takes out.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from bandeau.audit.judge import Outcome, Verdict
+from bandeau.audit.observe import Observation
+from bandeau.audit.ruleset import RULESET_VERSION, Rule
+from bandeau.audit.scenario import Run
+
+VERSION = 1
+CLEAN, FINDINGS, NOT_DONE = 0, 1, 2
+
+
+def document(
+    url: str,
+    runs: Sequence[Run],
+    verdicts: Sequence[Verdict],
+    rules: Mapping[str, Rule],
+    *,
+    started: datetime,
+    policy: str | None = None,
+    version: str = "",
+) -> dict[str, Any]:
+    """Return the report of an audit. `policy` is the digest of the policy that was judged against."""
+    return {
+        "version": VERSION,
+        "bandeau": version,
+        "ruleset": RULESET_VERSION,
+        "url": url,
+        "started": started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "policy": policy,
+        "exit": exit_code(runs, verdicts),
+        "counts": {
+            outcome.value: sum(1 for one in verdicts if one.outcome is outcome)
+            for outcome in Outcome
+        },
+        "verdicts": [_verdict(one, rules[one.rule]) for one in verdicts],
+        "runs": [_run(run) for run in runs],
+    }
+
+
+def exit_code(runs: Iterable[Run], verdicts: Iterable[Verdict]) -> int:
+    """Return 1 for any failure, else 2 where a walk did not come to its end, else 0."""
+    if any(one.outcome is Outcome.FAIL for one in verdicts):
+        return FINDINGS
+    if any(not run.completed or run.unwatched for run in runs):
+        return NOT_DONE
+    return CLEAN
+
+
+def normalised(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report without what differs from run to run: times, values, ports and random names."""
+    found = copy.deepcopy(dict(report))
+    found.pop("started")
+    for run in found["runs"]:
+        run.pop("pictures", None)
+        run["facts"] = {k: v for k, v in run["facts"].items() if k not in ("ended", "text")}
+        seen = {
+            (one["kind"], one["station"], one["name"].partition("?")[0], one["host"])
+            for one in run["observations"]
+        }
+        run["observations"] = [list(one) for one in sorted(seen)]
+    for verdict in found["verdicts"]:
+        for fact in verdict["facts"]:
+            fact.pop("at")
+            fact["text"] = fact["text"].partition("?")[0]
+            fact["chain"] = [one.partition("?")[0] for one in fact["chain"]]
+    return found
+
+
+def _verdict(one: Verdict, rule: Rule) -> dict[str, Any]:
+    return {
+        "rule": rule.id,
+        "rule_version": rule.version,
+        "requirement": rule.requirement,
+        "outcome": one.outcome.value,
+        "reason": one.reason,
+        "severity": rule.severity,
+        "force": rule.force,
+        "headline": rule.headline,
+        "sources": list(rule.sources),
+        "remedy": rule.remedy,
+        "question": rule.question or "",
+        "facts": [asdict(fact) for fact in one.facts],
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "scenario": run.scenario,
+        "number": run.number,
+        "completed": run.completed,
+        "reason": run.reason,
+        "browser": run.version,
+        "agent": run.agent,
+        "setting": asdict(run.setting),
+        "clicks": run.clicks,
+        "layers": run.layers,
+        "facts": run.facts,
+        "unwatched": run.unwatched,
+        "pictures": sorted(run.pictures),
+        "observations": [_observation(one) for one in run.observations],
+    }
+
+
+def _observation(one: Observation) -> dict[str, Any]:
+    found = asdict(one)
+    found["chain"], found["detail"] = list(one.chain), dict(one.detail)
+    return found

@@ -1,0 +1,571 @@
+"""The walks through a site's choices, each in a fresh profile: what is done, and whether it was done.
+
+A choice counts as made when something was stored, the notice went, and it stayed away after the page was
+loaded anew; a click alone is nothing (one widely used notice "accepts" by storing that it waits).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from bandeau.audit.find import Control, Finder, Notice
+from bandeau.audit.lexicon import Goal
+from bandeau.audit.observe import Observation, Reader
+from bandeau.audit.pipe import BrowserError, Params
+from bandeau.audit.watch import Setting, Watch
+
+CAP_SECONDS = 30.0  # one scenario, unless thorough
+THOROUGH_SECONDS = 180.0
+NAMES = (
+    "no-choice",
+    "refuse",
+    "accept",
+    "withdraw",
+    "gpc",
+    "reconsider",
+    "return",
+    "no-script",
+    "small",
+    "dismiss",
+    "dirty",
+)
+DEFAULT = ("no-choice", "refuse", "accept", "withdraw", "gpc")
+_MOST_SECONDS = 10.0  # for a station to become quiet
+_RESTLESS_SECONDS = 1.5  # where an earlier one never did
+_LAYERS = 4  # clicks that a goal may take before it counts as not to be found
+_HINTS = """[...document.querySelectorAll(
+  ['preconnect', 'dns-prefetch', 'prefetch', 'preload', 'modulepreload', 'prerender']
+    .map((one) => `link[rel~=${one}]`).join()
+)].map((one) => [one.rel.toLowerCase().split(/\\s+/)[0], one.href])"""
+_STORAGE = """(async () => {
+  const names = async (get) => { try { return await get(); } catch { return []; } };
+  return {
+    local_storage: await names(() => Object.keys(localStorage)),
+    session_storage: await names(() => Object.keys(sessionStorage)),
+    indexed_db: await names(async () => (await indexedDB.databases()).map((one) => one.name)),
+    cache: await names(() => caches.keys()),
+    service_worker: await names(async () =>
+      (await navigator.serviceWorker.getRegistrations()).map((one) => one.scope)),
+  };
+})()"""
+_TEXT = "document.body ? document.body.innerText.length : 0"
+_LINKS = """[...document.querySelectorAll('a[href]')].map((one) => one.href)"""
+
+
+@dataclass(slots=True)
+class Run:
+    """One scenario, done once: what was observed, and whether it came to its end."""
+
+    scenario: str
+    number: int
+    setting: Setting
+    completed: bool = False
+    reason: str = ""  # why not: no-notice, no-control, no-effect, error …
+    observations: list[Observation] = field(default_factory=list)
+    clicks: dict[str, int] = field(default_factory=dict)  # goal to activations that it took
+    layers: list[Params] = field(default_factory=list)  # what each layer of the notice offered
+    facts: Params = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)  # station to PNG
+    unwatched: list[str] = field(default_factory=list)
+    version: str = ""
+    agent: str = ""
+
+
+class NotDoneError(Exception):
+    """A scenario that could not come to its end; `reason` is one word."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is walked, and how thoroughly."""
+
+    url: str
+    setting: Setting = field(default_factory=Setting)
+    thorough: bool = False
+    own: tuple[str, ...] = ()
+    executable: str | None = None
+
+    @property
+    def quiet(self) -> float:
+        """How long a station has to be quiet, in seconds."""
+        return 2.0 if self.thorough else 0.5
+
+    @property
+    def pages(self) -> int:
+        """How many pages of the site are walked."""
+        return 3 if self.thorough else 1
+
+
+async def run(plan: Plan, scenario: str, number: int = 1) -> Run:
+    """Do one scenario in a fresh profile. Whatever happens, a run with what was observed is returned."""
+    setting = _setting(plan.setting, scenario)
+    result = Run(scenario, number, setting)
+    with tempfile.TemporaryDirectory(prefix="bandeau-audit-", ignore_cleanup_errors=True) as folder:
+        walk = _Walk(plan, result, Path(folder))
+        cap = THOROUGH_SECONDS if plan.thorough else CAP_SECONDS
+        try:
+            async with asyncio.timeout(cap):
+                await walk.open()
+                await _SCENARIOS[scenario.partition(":")[0]](walk)
+                result.completed = True
+        except NotDoneError as error:
+            result.reason, result.facts["error"] = error.reason, str(error)
+        except BrowserError as error:
+            result.reason, result.facts["error"] = "error", str(error)
+        except TimeoutError:
+            result.reason, result.facts["error"] = "time", f"not done in {cap:.0f} s"
+        finally:
+            await walk.close()
+    return result
+
+
+def _setting(base: Setting, scenario: str) -> Setting:
+    if scenario == "gpc":
+        return replace(base, gpc=True)
+    if scenario == "no-script":
+        return replace(base, scripts=False)
+    if scenario == "small":
+        return replace(base, window=(360, 640))
+    return base
+
+
+class _Walk:
+    """The steps that scenarios are made of."""
+
+    def __init__(self, plan: Plan, result: Run, profile: Path) -> None:
+        self.plan = plan
+        self.result = result
+        self.profile = profile
+        self.watch: Watch | None = None
+        self.session = ""
+        self._past: list[Any] = []
+
+    async def open(self) -> None:
+        """Start a browser on the profile."""
+        self.watch = await Watch.opened(
+            self.result.setting, self.profile, path=self.plan.executable
+        )
+        self.result.version, self.result.agent = self.watch.version, self.watch.agent
+        self.session = await self.watch.page()
+        self.finder = Finder(self.watch, self.session)
+
+    async def close(self) -> None:
+        """End the browser, and read what it told."""
+        if self.watch is None:
+            return
+        await self.watch.close()
+        reader = Reader(self.plan.url, own=self.plan.own)
+        self.result.observations += reader.read(self.watch.events, self.watch.targets)
+        self.result.unwatched += self.watch.unwatched
+        self.watch = None
+
+    @property
+    def browser(self) -> Watch:
+        """The browser that is open."""
+        if self.watch is None:
+            raise BrowserError("the browser is gone")
+        return self.watch
+
+    async def arrive(self, station: str) -> None:
+        """Open the site's page as a station."""
+        self.browser.mark(station)
+        await self.browser.go(self.session, self.plan.url)
+        await self.look(station)
+
+    async def look(self, station: str, *, scroll: bool = True) -> None:
+        """Wait until the page is quiet, scroll through it, and read what it left."""
+        browser = self.browser
+        ended = await self._settled()
+        if scroll:
+            with contextlib.suppress(BrowserError):
+                await browser.evaluate(self.session, _SCROLL)
+                ended = await self._settled()
+        self.result.facts.setdefault("ended", {})[station] = ended
+        await self.read(station)
+
+    async def _settled(self) -> str:
+        """Wait until the page is quiet; one that never was is not waited for as long again."""
+        restless = "time" in self.result.facts.get("ended", {}).values()
+        most = _RESTLESS_SECONDS if restless else _MOST_SECONDS
+        ended = await self.browser.settled(self.plan.quiet, most)
+        if ended == "time":
+            self.result.facts.setdefault("ended", {}).setdefault("first", "time")
+        return ended
+
+    async def read(self, station: str) -> None:
+        """Read jar, storage and hints, and take a picture."""
+        browser = self.browser
+        browser.note("bandeau.jar", {"cookies": await browser.cookies()})
+        with contextlib.suppress(BrowserError):
+            address = await browser.evaluate(self.session, "location.href")
+            hints = await browser.evaluate(self.session, _HINTS)
+            browser.note("bandeau.hints", {"page": address, "hints": hints})
+            if self.result.setting.scripts:
+                areas = await browser.evaluate(self.session, _STORAGE)
+                host = urlsplit(address).hostname or ""
+                browser.note("bandeau.storage", {"host": host, "areas": areas})
+            self.result.facts.setdefault("text", {})[station] = await browser.evaluate(
+                self.session, _TEXT
+            )
+        with contextlib.suppress(BrowserError):
+            shot = await browser.call("Page.captureScreenshot", {"format": "png"}, self.session)
+            self.result.pictures[station] = base64.b64decode(shot["data"])
+
+    async def walk(self, station: str) -> None:
+        """Load the page anew, and walk on to more pages of the site, in the order of its links."""
+        await self.arrive(f"{station}-reload")
+        links = await self._links()
+        for number, url in enumerate(links[: self.plan.pages - 1], 2):
+            name = f"{station}-page-{number}"
+            self.browser.mark(name)
+            await self.browser.go(self.session, url)
+            await self.look(name)
+
+    async def notice(self) -> Notice:
+        """Return the notice that is shown, and note what its layer offers."""
+        for _ in range(6):  # some come late
+            found = await self.finder.notice()
+            if found:
+                await self._noted(found)
+                return found
+            await asyncio.sleep(0.5)
+        raise NotDoneError("no-notice", "no notice was found that asks for a choice")
+
+    async def choose(self, goal: Goal, station: str) -> None:
+        """Make a choice and see that it holds. Raises NotDoneError."""
+        before = await self._state()
+        layer = await self.notice()
+        name = layer.name
+        clicks = 0
+        for _ in range(_LAYERS):
+            clicks += 1
+            control = layer.control(goal) or _second(layer, goal)
+            last = control is not None
+            if control is None:
+                control = layer.control(Goal.SETTINGS)
+            if control is None:
+                raise NotDoneError(
+                    "no-control", f"the notice {name} shows no control to {goal.value}"
+                )
+            self.browser.mark(station)
+            await self.finder.press(control)
+            await self._settled()
+            if last and await self._state() == before:
+                clicks += await self._saved(layer)
+            if last and await self._held(before):
+                self.result.clicks[goal.value] = clicks
+                await self.look(station, scroll=False)
+                await self._sticks()
+                return
+            if last:
+                break
+            layer = await self.finder.notice() or await self.finder.layer()
+            if layer.name == name and layer.control(goal) is None:
+                layer = await self.finder.layer()
+            await self._noted(layer)
+        raise NotDoneError(
+            "no-effect", f"{goal.value} was pressed, but nothing was stored or it came back"
+        )
+
+    async def withdraw(self) -> None:
+        """Take an agreement back, by the site's own way. Raises NotDoneError."""
+        before = await self._state()
+        control = await self.finder.way_back()
+        if control is None:
+            raise NotDoneError("no-way-back", "no way back to the choices was found")
+        self.browser.mark("withdraw")
+        await self.finder.press(control)
+        await self._settled()
+        clicks = 1
+        for _ in range(_LAYERS):
+            layer = await self.finder.notice() or await self.finder.layer()
+            if layer.control(Goal.REFUSE) is None and layer.control(Goal.SAVE) is None:
+                layer = await self.finder.layer()
+            await self._noted(layer)
+            refuse = layer.control(Goal.REFUSE)
+            if refuse is None:
+                clicks += await self._untick(layer)
+                refuse = layer.control(Goal.SAVE)
+            if refuse is None:
+                refuse = layer.control(Goal.SETTINGS)
+            if refuse is None:
+                raise NotDoneError("no-control", "the way back shows no control to refuse")
+            clicks += 1
+            await self.finder.press(refuse)
+            await self._settled()
+            if refuse.goal is not Goal.SETTINGS:
+                if refuse.goal is Goal.REFUSE and await self._state() == before:
+                    clicks += await self._saved(layer)
+                if await self._state() == before:
+                    raise NotDoneError("no-effect", "the withdrawal changed nothing that is stored")
+                self.result.clicks["withdraw"] = clicks
+                await self.look("withdraw", scroll=False)
+                return
+        raise NotDoneError("no-control", "the way back leads to no control to refuse")
+
+    async def only(self, purpose: str) -> None:
+        """Grant exactly one purpose, by a tick whose value or name is its id. Raises NotDoneError."""
+        before = await self._state()
+        layer = await self.notice()
+        settings = layer.control(Goal.SETTINGS)
+        if settings:
+            self.browser.mark(f"only:{purpose}")
+            await self.finder.press(settings)
+            await self._settled()
+            layer = await self.finder.layer()
+            await self._noted(layer)
+        wanted = json.dumps(purpose)
+        set_only = f"""(() => {{
+          const all = [...document.querySelectorAll('input[type=checkbox]:not(:disabled)')];
+          const mine = all.filter((one) => [one.value, one.name, one.id].includes({wanted}));
+          for (const one of all) if (one.checked !== mine.includes(one)) one.click();
+          return mine.length;
+        }})()"""
+        if not await self.browser.evaluate(self.session, set_only):
+            raise NotDoneError("no-control", f"no tick is called {purpose}")
+        save = layer.control(Goal.SAVE)
+        if save is None:
+            raise NotDoneError("no-control", "the settings show no control to save")
+        await self.finder.press(save)
+        await self._settled()
+        if not await self._held(before):
+            raise NotDoneError("no-effect", "the settings were saved, but nothing was stored")
+        await self.look(f"only:{purpose}", scroll=False)
+
+    async def restart(self) -> None:
+        """End the browser and start it again on the same profile."""
+        await self.close()
+        await self.open()
+
+    async def _saved(self, layer: Notice) -> int:
+        """Save what a button has only set, where the layer has such a one; return the clicks."""
+        save = layer.control(Goal.SAVE)
+        if save is None:
+            return 0
+        await self.finder.press(save)
+        await self._settled()
+        return 1
+
+    async def _untick(self, layer: Notice) -> int:
+        clicks = 0
+        for tick in layer.ticks:
+            if not tick.disabled and await self.finder.ticked(tick):
+                await self.finder.press(tick)
+                clicks += 1
+        return clicks
+
+    async def _held(self, before: str) -> bool:
+        """Say whether something was stored and the notice went."""
+        for _ in range(10):
+            if await self._state() != before and await self.finder.notice() is None:
+                return True
+            await asyncio.sleep(0.2)
+        return False
+
+    async def _sticks(self) -> None:
+        """See that the notice stays away. Raises NotDoneError."""
+        self.browser.mark("again")
+        await self.browser.go(self.session, self.plan.url)
+        await self._settled()
+        if await self.finder.notice() is not None:
+            raise NotDoneError("no-effect", "the notice came back when the page was loaded again")
+
+    async def _state(self) -> str:
+        """Return a digest of all that is stored: whether a click changed anything is all it is for."""
+        browser = self.browser
+        jar = sorted(
+            f"{c['domain']} {c['path']} {c['name']} {c['value']}" for c in await browser.cookies()
+        )
+        local: Any = {}
+        if self.result.setting.scripts:
+            with contextlib.suppress(BrowserError):
+                local = await browser.evaluate(
+                    self.session, "({local: {...localStorage}, session: {...sessionStorage}})"
+                )
+        text = json.dumps([jar, local], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    async def _links(self) -> list[str]:
+        with contextlib.suppress(BrowserError):
+            here = urlsplit(self.plan.url)
+            found: list[str] = []
+            for link in await self.browser.evaluate(self.session, _LINKS):
+                one = urlsplit(urljoin(self.plan.url, str(link)))
+                plain = one._replace(fragment="").geturl()
+                same = (one.scheme, one.netloc) == (here.scheme, here.netloc)
+                if same and one.path != here.path and plain not in found:
+                    found.append(plain)
+            return found
+        return []
+
+    async def _noted(self, layer: Notice) -> None:
+        """Keep what a layer offers, for the rules on its controls."""
+        controls = []
+        for one in layer.controls:
+            with contextlib.suppress(BrowserError):
+                facts = await self.finder.facts(one)
+                controls.append(
+                    {
+                        "role": one.role,
+                        "label": one.label,
+                        "goal": one.goal.value if one.goal else None,
+                        "checked": one.checked,
+                        "disabled": one.disabled,
+                        **facts,
+                    }
+                )
+        self.result.layers.append({"name": layer.name, "controls": controls})
+
+
+_SCROLL = """(async () => {
+  const step = innerHeight * 0.8, most = Math.min(document.documentElement.scrollHeight, 30000);
+  for (let top = 0; top < most; top += step) {
+    scrollTo(0, top);
+    await new Promise(requestAnimationFrame);
+  }
+  scrollTo(0, 0);
+})()"""
+
+
+def _second(layer: Notice, goal: Goal) -> Control | None:
+    """Return what refuses on a second layer: saving what nobody ticked."""
+    if goal is not Goal.REFUSE or any(one.checked and not one.disabled for one in layer.ticks):
+        return None
+    return layer.control(Goal.SAVE) if layer.ticks else None
+
+
+async def _no_choice(walk: _Walk) -> None:
+    await walk.arrive("arrive")
+    with contextlib.suppress(NotDoneError):
+        await walk.notice()
+    await walk.walk("no-choice")
+
+
+async def _refuse(walk: _Walk) -> None:
+    await walk.arrive("arrive")
+    await walk.choose(Goal.REFUSE, "refuse")
+    await walk.walk("refuse")
+
+
+async def _accept(walk: _Walk) -> None:
+    await walk.arrive("arrive")
+    await walk.choose(Goal.ACCEPT, "accept")
+    await walk.walk("accept")
+
+
+async def _withdraw(walk: _Walk) -> None:
+    await _accept(walk)
+    await walk.withdraw()
+    await walk.walk("withdraw")
+
+
+async def _reconsider(walk: _Walk) -> None:
+    await _refuse(walk)
+    control = await walk.finder.way_back()
+    if control is None:
+        raise NotDoneError("no-way-back", "no way back to the choices was found")
+    await walk.finder.press(control)
+    await walk.browser.settled(walk.plan.quiet)
+    layer = await walk.finder.notice() or await walk.finder.layer()
+    accept = layer.control(Goal.ACCEPT)
+    if accept is None:
+        raise NotDoneError("no-control", "the way back shows no control to accept")
+    walk.browser.mark("reconsider")
+    await walk.finder.press(accept)
+    await walk.look("reconsider", scroll=False)
+    await walk.walk("reconsider")
+
+
+async def _return(walk: _Walk) -> None:
+    await walk.arrive("arrive")
+    await walk.choose(Goal.REFUSE, "refuse")
+    await walk.restart()
+    await walk.arrive("return")
+    walk.result.facts["asked again"] = await walk.finder.notice() is not None
+
+
+async def _only(walk: _Walk) -> None:
+    purpose = walk.result.scenario.partition(":")[2]
+    await walk.arrive("arrive")
+    await walk.only(purpose)
+    await walk.walk(f"only:{purpose}")
+
+
+async def _gpc(walk: _Walk) -> None:
+    await walk.arrive("arrive")
+    await walk.walk("gpc")
+
+
+async def _no_script(walk: _Walk) -> None:
+    await walk.arrive("arrive")
+    await walk.walk("no-script")
+
+
+async def _small(walk: _Walk) -> None:
+    await walk.arrive("arrive")
+    with contextlib.suppress(NotDoneError):
+        await walk.notice()
+
+
+async def _dismiss(walk: _Walk) -> None:
+    await walk.arrive("arrive")
+    layer = await walk.notice()
+    close = layer.control(Goal.CLOSE)
+    walk.browser.mark("dismiss")
+    if close:
+        await walk.finder.press(close)
+    for kind in ("keyDown", "keyUp"):
+        key = {"type": kind, "key": "Escape", "code": "Escape", "windowsVirtualKeyCode": 27}
+        await walk.browser.call("Input.dispatchKeyEvent", key, walk.session)
+    await walk.look("dismiss")
+    await walk.walk("dismiss")
+
+
+async def _dirty(walk: _Walk) -> None:
+    """Begin with an identifier of each third party that the site brings, as from a visit elsewhere."""
+    await walk.arrive("first")
+    hosts = {
+        urlsplit(event.params["request"]["url"]).hostname
+        for event in walk.browser.events
+        if event.method == "Network.requestWillBeSent"
+    }
+    reader = Reader(walk.plan.url, own=walk.plan.own)
+    await walk.browser.call("Storage.clearCookies")
+    for host in sorted(filter(None, hosts)):
+        if reader.third(host):
+            cookie = {"name": SEED, "value": hashlib.sha256(host.encode()).hexdigest()[:24]}
+            more = {"domain": host, "path": "/", "sameSite": "None", "secure": True}
+            await walk.browser.call("Storage.setCookies", {"cookies": [{**cookie, **more}]})
+    await walk.arrive("dirty")
+    await walk.walk("dirty")
+
+
+SEED = "bandeau_seed"  # the cookie that stands for what a third party knows already
+_SCENARIOS: dict[str, Callable[[_Walk], Awaitable[None]]] = {
+    "no-choice": _no_choice,
+    "refuse": _refuse,
+    "accept": _accept,
+    "withdraw": _withdraw,
+    "gpc": _gpc,
+    "reconsider": _reconsider,
+    "return": _return,
+    "only": _only,
+    "no-script": _no_script,
+    "small": _small,
+    "dismiss": _dismiss,
+    "dirty": _dirty,
+}

@@ -1,0 +1,211 @@
+"""What the buttons of notices say, and by what markup notices are known."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandeau.audit.lexicon import Goal, Known, folded, goal_of, languages, notices
+
+OFFICIAL = [
+    "bg",
+    "cs",
+    "da",
+    "de",
+    "el",
+    "en",
+    "es",
+    "et",
+    "fi",
+    "fr",
+    "ga",
+    "hr",
+    "hu",
+    "it",
+    "lt",
+    "lv",
+    "mt",
+    "nl",
+    "pl",
+    "pt",
+    "ro",
+    "sk",
+    "sl",
+    "sv",
+]
+GOALS = {*Goal}
+
+
+def entries() -> Iterator[tuple[str, Goal]]:
+    for language in languages().values():
+        for goal in Goal:
+            for label in language.labels(goal):
+                yield label, goal
+
+
+def test_all_24_official_languages_are_known() -> None:
+    assert sorted(languages()) == OFFICIAL
+
+
+@pytest.mark.parametrize("language", OFFICIAL)
+def test_each_language_has_labels_for_every_goal_and_forbidden_words(language: str) -> None:
+    known = languages()[language]
+    assert [goal for goal in Goal if not known.labels(goal)] == []
+    assert known.never
+
+
+def test_no_label_belongs_to_two_goals() -> None:
+    goals: dict[tuple[str, ...], set[Goal]] = {}
+    for label, goal in entries():
+        goals.setdefault(folded(label), set()).add(goal)
+    assert not {label: found for label, found in goals.items() if len(found) > 1}
+
+
+def test_each_label_is_recognised_as_what_it_is_listed_for() -> None:
+    assert [label for label, goal in entries() if goal_of(label) is not goal] == []
+
+
+def test_a_label_stands_once_in_its_language() -> None:
+    for language, known in languages().items():
+        said = [folded(label) for goal in Goal for label in known.labels(goal)]
+        assert sorted({one for one in said if said.count(one) > 1}) == [], language
+
+
+def test_the_buttons_of_our_own_notice_are_recognised() -> None:
+    goals = {"all": "accept", "none": "refuse", "settings": "settings", "save": "save"}
+    locales = list(files("bandeau.notice").joinpath("locales").iterdir())
+    assert locales
+    for locale in locales:
+        buttons = tomllib.loads(locale.read_text("utf-8"))["buttons"]
+        assert {name: goal_of(buttons[name]) for name in goals} == goals, locale.name
+
+
+@pytest.mark.parametrize(
+    ("label", "goal"),
+    [
+        ("Tout refuser", Goal.REFUSE),
+        ("  TOUT   REFUSER\n", Goal.REFUSE),
+        ("« Tout refuser »", Goal.REFUSE),
+        ("“Reject all”", Goal.REFUSE),
+        ("Tout\xa0refuser", Goal.REFUSE),
+        ("Continuer sans accepter →", Goal.REFUSE),
+        ("➡️ Continuer sans accepter", Goal.REFUSE),
+        ("Accept all 🍪", Goal.ACCEPT),
+        ("Accept all!", Goal.ACCEPT),
+        ("J’accepte", Goal.ACCEPT),
+        ("J'accepte", Goal.ACCEPT),
+        ("\uff21ccept all", Goal.ACCEPT),  # NFKC
+        ("Zu\u00adstimmen", Goal.ACCEPT),  # a soft hyphen is not to be seen
+        ("Cookie-Einstellungen", Goal.SETTINGS),
+        ("Cookie Einstellungen", Goal.SETTINGS),
+        ("PARAMETRER VOS CHOIX", Goal.SETTINGS),
+        ("ΑΠΟΡΡΙΨΗ ΟΛΩΝ", Goal.REFUSE),
+        ("✗ Interdire tous les cookies", Goal.REFUSE),
+        ("✓ OK, tout accepter", Goal.ACCEPT),
+        ("Cookies : Tout refuser", Goal.REFUSE),
+        ("×", Goal.CLOSE),
+        ("✕", Goal.CLOSE),
+        ("X", Goal.CLOSE),
+        ("Cookie settings", Goal.SETTINGS),
+        ("Withdraw consent", Goal.WAY_BACK),
+        ("Retirer mon consentement", Goal.WAY_BACK),
+    ],
+)  # fmt: skip
+def test_spelling_signs_and_quotes_do_not_matter(label: str, goal: Goal) -> None:
+    assert goal_of(label) is goal
+
+
+@pytest.mark.parametrize(
+    ("label", "goal"),
+    [
+        ("Accept necessary cookies", Goal.REFUSE),
+        ("Accept cookies", Goal.ACCEPT),
+        ("Accepter les cookies", Goal.ACCEPT),
+        ("Accepter les cookies nécessaires", Goal.REFUSE),
+        ("Accept selected cookies", Goal.SAVE),
+        ("Allow all", Goal.ACCEPT),
+        ("Allow selection", Goal.SAVE),
+    ],
+)
+def test_the_longest_phrase_decides(label: str, goal: Goal) -> None:
+    assert goal_of(label) is goal
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "",
+        " ",
+        "→",
+        "Accept invitation",
+        "Autoriser Mesure d'audience",
+        "Save article",
+        "Close account",
+        "Refused shipments",
+        "Voir l'offre",
+        "Reject all new taxes, say the farmers who met in the capital on Sunday",
+        "Accept all " * 100,
+    ],
+)
+def test_what_only_begins_like_a_button_is_for_no_goal(label: str) -> None:
+    assert goal_of(label) is None
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Accepter et s'abonner",
+        "Tout refuser et s’abonner",
+        "Accept all and subscribe",
+        "Reject all and pay",
+        "Refuser et se connecter",
+        "Accept all or log in",
+        "Accept all: subscribe now",
+        "Alle akzeptieren oder Abo abschließen",
+        "Akzeptieren und weiter mit dem Pur-Abo",
+        "Accetta tutto e abbonati",
+    ],
+)
+def test_a_button_that_sells_or_signs_in_is_for_no_goal(label: str) -> None:
+    assert goal_of(label) is None
+
+
+def test_each_forbidden_word_wins_over_any_label() -> None:
+    words = {word for language in languages().values() for word in language.never}
+    assert [word for word in words if goal_of(f"Tout refuser {word.rstrip('*')}")] == []
+
+
+@given(st.text())
+def test_no_text_is_an_error(label: str) -> None:
+    assert goal_of(label) in {None, *GOALS}
+
+
+@given(st.sampled_from(list(entries())), st.text(" \t\n\xa0«»“”‘’\"'…→⇒🍪.!()", max_size=6))
+def test_what_stands_around_a_label_does_not_change_it(
+    entry: tuple[str, Goal], around: str
+) -> None:
+    label, goal = entry
+    assert goal_of(f"{around}{label.upper()}{around}") is goal
+
+
+def test_our_own_notice_is_looked_for_first() -> None:
+    assert notices()[0].name == "bandeau"
+
+
+def test_the_widely_used_notices_are_known() -> None:
+    names = " ".join(one.name for one in notices()).casefold()
+    for wanted in ("klaro", "tarteaucitron", "vanilla-cookieconsent", "orejime", "dsfr", "osano", "didomi", "onetrust",
+                   "cookiebot", "usercentrics", "sourcepoint", "axeptio", "quantcast", "complianz", "cookieyes", "iubenda",
+                   "trustarc", "borlabs"):  # fmt: skip
+        assert wanted in names
+
+
+@pytest.mark.parametrize("known", notices(), ids=lambda one: one.name)
+def test_each_known_notice_can_be_found_and_refused(known: Known) -> None:
+    assert known.detect
+    assert known.refuse

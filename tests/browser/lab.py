@@ -1,0 +1,154 @@
+"""A site with planted deposits of every kind, and its third parties, on loopback; the truth is known."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Answer = tuple[int, str, bytes, list[tuple[str, str]]]
+SECURE = "; SameSite=None; Secure"
+
+PAGE = b"""<!doctype html><html lang="en"><head><title>lab</title>
+<link rel="preconnect" href="http://hinted.localhost:PORT/">
+<script src="/own.js" defer></script>
+<script src="http://tracker.localhost:PORT/t.js" defer></script></head>
+<body><h1>Lab</h1>
+<img src="/hop" alt="">
+<iframe src="http://embed.localhost:PORT/frame"></iframe>
+</body></html>"""
+
+OWN = b"""
+document.cookie = 'js_cookie=abcdefgh; max-age=63072000; path=/';
+document.cookie = 'flash=1; path=/'; document.cookie = 'flash=; max-age=0; path=/';
+setTimeout(function late() { document.cookie = 'late=1; path=/'; }, 300);
+cookieStore.set('cs_cookie', 'x');
+localStorage.setItem('ls_set', '1'); localStorage.ls_prop = '2';
+sessionStorage.setItem('ss_set', '3');
+indexedDB.open('idb_lab'); caches.open('cache_lab');
+const frame = document.createElement('iframe'); document.body.append(frame);
+frame.contentDocument.cookie = 'realm=1; path=/';
+new Worker('/worker.js');
+navigator.serviceWorker.register('/sw.js');
+const canvas = document.createElement('canvas'); canvas.getContext('2d').fillText('x', 1, 1); canvas.toDataURL();
+document.createElement('canvas').getContext('webgl')?.getParameter(7937);
+new EventSource('/stream');
+cookieStore.delete('gone');
+"""
+TRACKER = b"""
+document.cookie = 't_first=1234567890; max-age=31536000; path=/';
+void document.cookie;
+new Image().src = 'http://tracker.localhost:PORT/pixel?x=1';
+navigator.sendBeacon('http://tracker.localhost:PORT/beacon', 'x');
+new WebSocket('ws://tracker.localhost:PORT/socket');
+setTimeout(() => { new Image().src = 'http://tracker.localhost:PORT/again'; }, 400);
+"""
+FRAME = b"""<!doctype html><title>e</title><script>
+document.cookie = 'e_js=1; SameSite=None; Secure; path=/'; localStorage.setItem('e_ls', '1');
+</script>"""
+WORKER = b"indexedDB.open('idb_worker'); fetch('http://tracker.localhost:PORT/from-worker', {mode: 'no-cors'});"
+SERVICE = b"self.addEventListener('install', () => { cookieStore.set('sw_cookie', '1'); });"
+ENDLESS = b"""<!doctype html><title>e</title><script>
+new Worker(URL.createObjectURL(new Blob(["setInterval(() => fetch('" + location.origin + "/ping'), 50)"])));
+</script>"""
+
+
+def answers(port: int) -> dict[tuple[str, str], Answer]:
+    """Return what each host says at each path."""
+    put = str(port).encode()
+
+    def html(body: bytes, *headers: tuple[str, str]) -> Answer:
+        return 200, "text/html", body.replace(b"PORT", put), list(headers)
+
+    def script(body: bytes) -> Answer:
+        return 200, "text/javascript", body.replace(b"PORT", put), []
+
+    tracker, embed = (f"http://{name}.localhost:{port}" for name in ("tracker", "embed"))
+    cookie = "Set-Cookie"
+    return {
+        ("site", "/lab"): html(
+            PAGE,
+            (cookie, "h_session=1; HttpOnly"),
+            (cookie, "h_730=abcdefghij; Max-Age=63072000"),
+            (cookie, "h_deep=1; Path=/deep; Max-Age=60"),
+            (cookie, "h_foreign=1; Domain=foreign.example"),
+            ("Link", f"<http://linked.localhost:{port}/x.css>; rel=prefetch"),
+        ),
+        ("site", "/own.js"): script(OWN),
+        ("site", "/worker.js"): script(WORKER),
+        ("site", "/sw.js"): script(SERVICE),
+        ("site", "/hop"): (302, "", b"", [("Location", f"{tracker}/r1"), (cookie, "hop=1")]),
+        ("site", "/endless"): html(ENDLESS),
+        ("site", "/ping"): (204, "", b"", []),
+        ("site", "/empty"): html(b"<!doctype html><title>t</title><p>nothing here"),
+        ("site", "/alert"): html(b"<!doctype html><title>t</title><script>alert('hello'); onbeforeunload = () => 'stay'</script>"),
+        ("site", "/closes"): html(b"<!doctype html><title>t</title><script>setTimeout(() => close(), 50)</script>"),
+        ("site", "/download"): (200, "application/octet-stream", b"x", [("Content-Disposition", "attachment")]),
+        ("tracker", "/t.js"): script(TRACKER),
+        ("tracker", "/pixel"): (
+            200, "image/gif", b"GIF89a",
+            [(cookie, f"t_id=abcdefghij; Max-Age=9999{SECURE}"), (cookie, f"t_part=1{SECURE}; Partitioned; Path=/")],
+        ),
+        ("tracker", "/r1"): (302, "", b"", [("Location", f"{embed}/r2"), (cookie, f"r1=1{SECURE}")]),
+        ("tracker", "/again"): (204, "", b"", []),
+        ("tracker", "/beacon"): (204, "", b"", []),
+        ("tracker", "/from-worker"): (204, "", b"", []),
+        ("embed", "/r2"): (200, "image/gif", b"GIF89a", [(cookie, f"r2=1{SECURE}")]),
+        ("embed", "/frame"): html(FRAME),
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def lab() -> Iterator[int]:
+    """Serve the lab and return its port: `http://site.localhost:PORT/lab`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            host = (self.headers["host"] or "").partition(".")[0]
+            path = self.path.partition("?")[0]
+            self.rfile.read(int(self.headers["content-length"] or 0))
+            if path == "/stream":
+                self._stream()
+                return
+            status, kind, body, headers = said.get((host, path), (404, "text/plain", b"", []))
+            self.send_response(status)
+            if kind:
+                self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            for name, value in headers:
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 (the server's name)
+
+        def _stream(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"data: 1\n\n")
+                self.wfile.flush()
+                ended.wait(20)
+
+        def log_message(self, *_: object) -> None: ...
+
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128
+        daemon_threads = True
+
+    ended = threading.Event()
+    server = Server(("127.0.0.1", 0), Handler)
+    said = answers(server.server_port)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

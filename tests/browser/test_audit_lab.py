@@ -1,0 +1,202 @@
+"""The inspector in a lab of planted deposits: all of them found, each with who did it, nothing invented."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bandeau.audit import observe
+from bandeau.audit.observe import Observation, Reader
+from bandeau.audit.scenario import Plan, run
+from bandeau.audit.watch import Raw, Setting, Target, Watch
+from browser.lab import lab
+
+if not shutil.which("chromium"):
+    pytest.skip("there is no chromium here", allow_module_level=True)
+
+
+class Seen(NamedTuple):
+    url: str
+    events: list[Raw]
+    targets: dict[str, Target]
+
+    def read(self) -> list[Observation]:
+        return Reader(self.url).read(self.events, self.targets)
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with lab() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def seen(port: int, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """One visit to the lab, raw."""
+    url = f"http://site.localhost:{port}/lab"
+
+    async def visit() -> Seen:
+        watch = await Watch.opened(Setting(), tmp_path_factory.mktemp("profile"))
+        try:
+            session = await watch.page()
+            watch.mark("arrive")
+            await watch.go(session, url)
+            await watch.settled(1.0)
+            hints = await watch.evaluate(
+                session,
+                "[...document.querySelectorAll('link[rel=preconnect]')].map((l) => [l.rel, l.href])",
+            )
+            watch.note("bandeau.hints", {"page": url, "hints": hints})
+            watch.note("bandeau.jar", {"cookies": await watch.cookies()})
+        finally:
+            await watch.close()
+        assert watch.unwatched == []
+        return Seen(url, watch.events, watch.targets)
+
+    return asyncio.run(visit())
+
+
+# kind, name, host, what the first link of the chain names, what the chain leads to in the page
+TRUTH = [
+    ("cookie_kept", "h_session", "site", "response of", "/lab"),
+    ("cookie_kept", "h_730", "site", "response of", "/lab"),
+    ("cookie_kept", "h_deep", "site", "response of", "/lab"),
+    ("cookie_refused", "h_foreign", "foreign.example", "response of", "/lab"),
+    ("cookie_kept", "js_cookie", "site", "/own.js:2", "/lab:3"),
+    ("cookie_kept", "flash", "site", "/own.js:3", "/lab:3"),
+    ("cookie_deleted", "flash", "site", "/own.js:3", "/lab:3"),
+    ("cookie_deleted", "gone", "site", "/own.js:16", "/lab:3"),
+    ("cookie_kept", "late", "site", "/own.js:4", "/lab:3"),
+    ("cookie_kept", "cs_cookie", "site", "/own.js:5", "/lab:3"),
+    ("cookie_kept", "realm", "site", "/own.js:10", "/lab:3"),
+    ("cookie_kept", "sw_cookie", "site", "/sw.js:1", "/lab"),
+    ("cookie_kept", "hop", "site", "/hop", "/lab:6"),
+    ("cookie_kept", "r1", "tracker", "/r1", "/lab:6"),
+    ("cookie_kept", "r2", "embed", "/r2", "/lab:6"),
+    ("cookie_kept", "t_first", "site", "/t.js:2", "/lab:4"),
+    ("cookie_kept", "t_id", "tracker", "/pixel", "/lab"),
+    ("cookie_kept", "t_part", "tracker", "/pixel", "/lab"),
+    ("cookie_kept", "e_js", "embed", "/frame:2", "/lab:7"),
+    ("cookie_read", "document.cookie", "site", "/t.js:3", "/lab:4"),
+    ("cookie_sent", "t_id", "tracker", "", "/lab"),
+    ("storage_kept", "ls_set", "site", "/own.js:6", "/lab:3"),
+    ("storage_kept", "ls_prop", "site", "unattributed", ""),
+    ("storage_kept", "ss_set", "site", "/own.js:7", "/lab:3"),
+    ("storage_kept", "idb_lab", "site", "/own.js:8", "/lab:3"),
+    ("storage_kept", "cache_lab", "site", "/own.js:8", "/lab:3"),
+    ("storage_kept", "idb_worker", "site", "/worker.js:1", "/lab"),
+    ("storage_kept", "/sw.js", "site", "/own.js:12", "/lab:3"),
+    ("storage_kept", "e_ls", "embed", "/frame:2", "/lab:7"),
+    ("request", "/from-worker", "tracker", "/worker.js:1", "/lab"),
+    ("request", "/beacon", "tracker", "/t.js:5", "/lab:4"),
+    ("beacon", "/beacon", "tracker", "/t.js:5", "/lab:4"),
+    ("connection", "/socket", "tracker", "/t.js:6", "/lab:4"),
+    ("hint", "hinted.localhost", "hinted", "preconnect", "/lab"),
+    ("hint", "linked.localhost", "linked", "Link header", "/lab"),
+    ("fingerprint", "canvas.toDataURL", "site", "/own.js:13", "/lab:3"),
+    ("fingerprint", "webgl.getParameter", "site", "/own.js:14", "/lab:3"),
+    ("cookie_in_jar", "h_deep", "site", "", ""),
+]  # fmt: skip
+
+
+def found(seen: list[Observation], row: tuple[str, str, str, str, str]) -> bool:
+    kind, name, host, first, leads = row
+    return any(
+        one.kind == kind
+        and name in one.name
+        and host in one.host
+        and (not first or (one.chain and first in one.chain[0]))
+        and (not leads or any(leads in step for step in one.chain))
+        for one in seen
+    )
+
+
+@pytest.mark.parametrize("row", TRUTH, ids=lambda row: f"{row[0]} {row[1]}")
+def test_every_planted_deposit_is_found_with_who_did_it(
+    seen: Seen, row: tuple[str, str, str, str, str]
+) -> None:
+    assert found(seen.read(), row)
+
+
+def test_nothing_is_invented(seen: Seen) -> None:
+    planted = {name for kind, name, *_ in TRUTH if kind.startswith("cookie")}
+    cookies = {
+        one.name
+        for one in seen.read()
+        if one.kind in ("cookie_kept", "cookie_in_jar", "cookie_refused")
+    }
+    assert cookies <= planted
+    stored = {one.name for one in seen.read() if one.kind == "storage_kept"}
+    assert stored == {name for kind, name, *_ in TRUTH if kind == "storage_kept"}
+    hosts = {one.host.partition(".")[0] for one in seen.read() if one.kind == "request"}
+    assert hosts == {"site", "tracker", "embed", "linked"}
+
+
+def test_lifetimes_are_those_that_were_sent_and_not_the_jar_s(seen: Seen) -> None:
+    asked = {one.name: one.detail["seconds"] for one in seen.read() if one.kind == "cookie_kept"}
+    assert asked["h_730"] == asked["js_cookie"] == 730 * 86_400
+    assert asked["h_session"] is None
+
+
+def test_what_the_browser_refused_says_why_and_what_it_partitioned_is_marked(seen: Seen) -> None:
+    by_name = {
+        one.name: one for one in seen.read() if one.kind in ("cookie_kept", "cookie_refused")
+    }
+    assert by_name["h_foreign"].detail["reasons"] == ["InvalidDomain"]
+    assert by_name["t_part"].detail["partitioned"]
+    assert not by_name["t_id"].detail["partitioned"]
+    assert by_name["t_first"].third is False
+    assert by_name["t_id"].third is True
+
+
+COLLECTORS = [
+    *(name for name in observe._HANDLERS if name not in ("bandeau.station", "bandeau.storage", "Network.webTransportCreated", "DOMStorage.domStorageItemUpdated")),
+    *(f"script {kind}" for kind in ("cookie_written", "cookie_deleted", "cookie_read", "storage_written", "fingerprint", "beacon")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("collector", COLLECTORS)
+def test_without_a_collector_something_is_missed(seen: Seen, collector: str) -> None:
+    """The truth notices each of them: one that could go unnoticed would be no evidence."""
+    kind = collector.removeprefix("script ")
+    events = [
+        one
+        for one in seen.events
+        if one.method != collector and not (kind != collector and one.params.get("kind") == kind)
+    ]
+    rest = Seen(seen.url, events, seen.targets).read()
+    assert not all(found(rest, row) for row in TRUTH)
+
+
+@pytest.mark.parametrize("path", ["/endless", "/alert", "/closes", "/empty"])
+def test_a_page_that_never_rests_is_audited_all_the_same(port: int, path: str) -> None:
+    done = asyncio.run(run(Plan(f"http://site.localhost:{port}{path}"), "gpc"))
+    assert done.completed, done.facts
+    assert done.observations
+
+
+def test_a_download_instead_of_a_page_ends_with_a_reason(port: int) -> None:
+    done = asyncio.run(run(Plan(f"http://site.localhost:{port}/download"), "no-choice"))
+    assert (done.completed, done.reason) == (False, "error")
+
+
+def test_a_server_that_is_not_there_is_no_clean_site() -> None:
+    done = asyncio.run(run(Plan("http://127.0.0.1:9/"), "no-choice"))
+    assert (done.completed, done.reason) == (False, "error")
+
+
+def test_a_page_without_a_notice_says_so(port: int) -> None:
+    done = asyncio.run(run(Plan(f"http://site.localhost:{port}/empty"), "refuse"))
+    assert (done.completed, done.reason) == (False, "no-notice")
+
+
+def test_a_browser_that_is_not_there_is_a_reason_too(tmp_path: Path) -> None:
+    done = asyncio.run(
+        run(Plan("http://127.0.0.1:9/", executable=str(tmp_path / "none")), "no-choice")
+    )
+    assert (done.completed, done.reason) == (False, "error")
