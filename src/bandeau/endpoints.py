@@ -31,7 +31,6 @@ from bandeau.notice import Notice
 from bandeau.notice.form import Posted, local, read
 from bandeau.wire.cookies import Removal, value_of
 from bandeau.wire.headers import RawHeaders
-from bandeau.wire.hosts import authority
 from bandeau.wire.messages import Reply, Request
 
 MAX_FORM = 64 * 1024  # bytes; a choice with 1,000 purposes needs less
@@ -76,8 +75,9 @@ class Asked:
     request: Request
     consent: Consent
     own: bool  # the Host is one of the site's origins
+    host: str  # without port
     language: str
-    edge_key: str
+    edge_key: Callable[[], str]
     objected: bool = False  # to audience measurement that needs no consent (rule J5)
 
     @property
@@ -183,11 +183,10 @@ def _audience(desk: Desk, asked: Asked, body: bytes) -> Reply:
     line = b"%s=0; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax%s" % (name, age, secure)
     allowance = desk.rules.allowance(asked.consent.granted, objected=objects)
     held = cookies.request(request.every(b"cookie"), allowance).held
-    read = authority(request.host)
     back = quote(local(fields.get("back", "/")), safe="/?&=%:@!$'()*+,;~-._#").encode("ascii")
     headers: RawHeaders = [
         (b"set-cookie", line),
-        *cookies.sweep(held, read[0] if read else "", "/", secure=request.scheme == "https"),
+        *cookies.sweep(held, asked.host, "/", secure=request.scheme == "https"),
         (b"location", back),
         (b"cache-control", b"no-store"),
     ]
@@ -278,8 +277,7 @@ def _removals(desk: Desk, asked: Asked, after: Consent) -> RawHeaders:
     allowance = desk.rules.allowance(after.granted, objected=asked.objected)
     secure = request.scheme == "https"
     held = cookies.request(request.every(b"cookie"), allowance).held
-    read = authority(request.host)
-    lines = cookies.sweep(held, read[0] if read else "", "/", secure=secure)
+    lines = cookies.sweep(held, asked.host, "/", secure=secure)
     before = desk.rules.allowance(asked.consent.granted)
     for tracker in desk.rules.policy.trackers:
         name, path = tracker.name, tracker.path or "/"
@@ -503,7 +501,7 @@ def _out(desk: Desk, asked: Asked) -> Reply:
 def _key(_desk: Desk, asked: Asked) -> Reply:
     """Tell an edge under which key it may keep what this visitor gets (nginx: auth_request)."""
     return Reply(
-        204, [(b"bd-key", asked.edge_key.encode("latin-1")), (b"cache-control", b"no-store")]
+        204, [(b"bd-key", asked.edge_key().encode("latin-1")), (b"cache-control", b"no-store")]
     )
 
 

@@ -386,7 +386,10 @@ class Exchange:
         self.swept = () if request.first(b"sec-purpose") else visitor.held
         self.endpoint = (request.path + "/").startswith(site.prefix)
         self.reply = None if self.endpoint or site.observer else self._closed()
-        self.request_headers = self._observed_request() if site.observer else self._upstream()
+        if site.observer:
+            self.request_headers = self._observed_request()
+        else:  # our own pages have no upstream
+            self.request_headers = [] if self.endpoint else self._upstream()
 
     @property
     def language(self) -> str:
@@ -401,8 +404,9 @@ class Exchange:
             self.request,
             self.consent,
             self._visitor.own,
+            self._visitor.host,
             self.language,
-            self.edge_key,
+            lambda: self.edge_key,
             self._visitor.objected,
         )
 

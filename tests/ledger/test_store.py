@@ -138,9 +138,9 @@ def recomputed(entries: list[bytes]) -> bytes:
 def committed(ledger: Ledger, count: int) -> list[Stored]:
     """Store some decisions in one batch."""
     line = record.encode(decision())
-    batch = [module._Waiting(line, None, MINUTE // DAY, (), Future()) for _ in range(count)]
-    ledger._commit(batch)
-    return [one.done.result(0) for one in batch]
+    done: list[Future[Stored]] = [Future() for _ in range(count)]
+    ledger._commit([module._Waiting(line, None, MINUTE // DAY, None, one) for one in done])
+    return [one.result(0) for one in done]
 
 
 @contextlib.contextmanager

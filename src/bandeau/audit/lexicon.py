@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
@@ -133,13 +133,14 @@ def goal_of(label: str) -> Goal | None:
 @cache
 def languages() -> dict[str, Language]:
     """Return the labels by language (ISO 639-1): the 24 of the Union. Raises LexiconError."""
-    return _read("lexicon.toml", TypeAdapter(dict[str, Language]))
+    return _read("lexicon.toml", _text("lexicon.toml"), TypeAdapter(dict[str, Language]))
 
 
 @cache
 def notices() -> tuple[Known, ...]:
     """Return the widely used notices, in the order in which they are looked for. Raises LexiconError."""
-    return _read("notices.toml", TypeAdapter(dict[str, tuple[Known, ...]]))["notice"]
+    table = TypeAdapter(dict[Literal["notice"], tuple[Known, ...]])
+    return _read("notices.toml", _text("notices.toml"), table)["notice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +173,13 @@ def _any_of(words: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(forms)})\b")
 
 
-def _read(name: str, adapter: TypeAdapter[Table]) -> Table:
+def _text(name: str) -> str:
+    return (files("bandeau.audit") / name).read_text("utf-8")
+
+
+def _read(name: str, text: str, adapter: TypeAdapter[Table]) -> Table:
     try:
         # As JSON: only there does a strict model take a list for a tuple.
-        text = (files("bandeau.audit") / name).read_text("utf-8")
         return adapter.validate_json(json.dumps(tomllib.loads(text)))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise LexiconError(f"{name}: {error}") from None

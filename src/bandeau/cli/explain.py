@@ -43,7 +43,7 @@ def _lines(rule: Rule) -> Iterator[str]:
     from bandeau.audit.ruleset import FORCES, REACHES, SEVERITIES  # noqa: PLC0415 (as above)
 
     star = " ★" if rule.starred else ""
-    yield fill(f"{rule.id}{star}  {rule.requirement}", _WIDTH)
+    yield _filled(rule.requirement, f"{rule.id}{star}  ")
     yield ""
     facts = {
         "severity": SEVERITIES[rule.severity],
@@ -64,7 +64,14 @@ def _lines(rule: Rule) -> Iterator[str]:
     for label, text in facts.items():
         if text:
             start = f"  {label:<{_LABEL}}"
-            yield fill(text, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
+            yield _filled(text, start)
+
+
+def _filled(text: str, start: str) -> str:
+    indent = " " * len(start)
+    return fill(
+        text, _WIDTH, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
 def _near(name: str, known: Mapping[str, Rule]) -> str:

@@ -105,7 +105,7 @@ def audit(sha256: bytes) -> Entry:
 
 def decision(record: bytes, salt: bytes) -> Entry:
     """Return the commitment to a record."""
-    return Entry(Kind.DECISION, hmac.digest(salt, _DECISION + record, hashlib.sha256))
+    return Entry(Kind.DECISION, hmac.new(salt, _DECISION + record, hashlib.sha256).digest())
 
 
 def erasure(index: int, reason: Reason, day: int) -> Entry:

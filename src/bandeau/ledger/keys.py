@@ -53,6 +53,7 @@ class Keys:
                 ):  # another process was first: its key it is
                     os.link(fresh, self.path)
                 fresh.unlink()
+            _synced(self.path.parent)
         except OSError as error:
             raise KeyFileError(f"{self.path}: cannot write the key file: {error}") from error
 
@@ -106,6 +107,15 @@ class Keys:
 def derive(secret: bytes, use: str) -> bytes:
     """Return the key for one use (HMAC-SHA-256 as in HKDF-Expand, RFC 5869 2.3, one block)."""
     return hmac.new(secret, f"bandeau/{use}/v1\x01".encode("ascii"), hashlib.sha256).digest()
+
+
+def _synced(folder: Path) -> None:
+    """See that a file's name is on disk, before anything depends on it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -9,6 +9,7 @@ write one log; the store makes them form a line.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -76,8 +77,15 @@ class _Waiting:
     record: bytes
     replaces: int | None
     day: int
-    replays: tuple[_Sealed, ...]  # of a retry, by each secret, the newest first; empty: none
-    done: Future[Stored]
+    retry: Retry | None
+    done: Future[Stored] | asyncio.Future[Stored]
+    loop: asyncio.AbstractEventLoop | None = None  # where `done` is asyncio's
+
+    def wanted(self) -> bool:
+        """Say whether somebody still waits for it, once the writer has come to it."""
+        if isinstance(self.done, Future):
+            return self.done.set_running_or_notify_cancel()
+        return not self.done.done()
 
 
 class Ledger(Log):
@@ -104,7 +112,7 @@ class Ledger(Log):
         self.unrecorded = 0  # refusals and withdrawals that were obeyed though not stored
         self.failed: str | None = None  # why the last commit failed
         self._now = now
-        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(QUEUE)
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
         self._starting = threading.Lock()
         self._writer: tuple[int, threading.Thread] | None = None
@@ -135,17 +143,9 @@ class Ledger(Log):
         Raises RecordError for what is no record, LedgerBusyError when too many are waiting. The future
         fails with LedgerError, and with ConflictError for a retry that repeats nothing.
         """
-        line = record.encode(decision)
-        self._refer(decision)
-        waiting = _Waiting(
-            line, decision.replaces, self._now() // _DAY, self._sealed(retry), Future()
-        )
-        self._awake()
-        try:
-            self._waiting.put_nowait(waiting)
-        except queue.Full:
-            raise LedgerBusyError(f"{QUEUE} decisions are waiting already") from None
-        return waiting.done
+        done: Future[Stored] = Future()
+        self._queue(decision, retry, done)
+        return done
 
     def append(self, decision: Decision, retry: Retry | None = None) -> Stored:
         """Store a decision, and return once it is on disk and signed."""
@@ -156,11 +156,15 @@ class Ledger(Log):
 
     async def appended(self, decision: Decision, retry: Retry | None = None) -> Stored:
         """Do what `append` does, for callers with an event loop."""
-        future = asyncio.wrap_future(self.submit(decision, retry))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Stored] = loop.create_future()
+        self._queue(decision, retry, done, loop)
+        busy = LedgerBusyError(f"not stored in {WAIT_SECONDS:.0f} s")
+        late = loop.call_later(WAIT_SECONDS, _tell, [(done, busy)])
         try:
-            return await asyncio.wait_for(future, WAIT_SECONDS)
-        except TimeoutError:
-            raise LedgerBusyError(f"not stored in {WAIT_SECONDS:.0f} s") from None
+            return await done
+        finally:
+            late.cancel()
 
     def publish(self, policy: Published) -> None:
         """Remember a policy for as long as cookies may quote it; a known one is left as it is."""
@@ -194,6 +198,7 @@ class Ledger(Log):
         Raises LedgerError where there is no such record (any more) or an authority holds it.
         """
         if self.kept(index) is None:
+            self.store.scrub()  # what a crash kept from being so
             raise LedgerError(f"there is no record {index}, or it was erased before")
         for held, _, why in self.store.holds():
             if held == index:
@@ -329,6 +334,21 @@ class Ledger(Log):
 
     # -- writing -----------------------------------------------------------------------------------
 
+    def _queue(
+        self,
+        decision: Decision,
+        retry: Retry | None,
+        done: Future[Stored] | asyncio.Future[Stored],
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        line = record.encode(decision)
+        self._refer(decision)
+        day = self._now() // _DAY
+        self._awake()
+        if self._waiting.qsize() >= QUEUE:
+            raise LedgerBusyError(f"{QUEUE} decisions are waiting already")
+        self._waiting.put(_Waiting(line, decision.replaces, day, retry, done, loop))
+
     def _refer(self, decision: Decision) -> None:
         """See that a decision refers to a snapshot that was logged before it."""
         if decision.snapshot not in self._snapshots:
@@ -342,8 +362,8 @@ class Ledger(Log):
             return ()
         found = []
         for secret in self.keys.derived("retry"):
-            key = hmac.digest(secret, b"key\n" + retry.key, hashlib.sha256)
-            bound = hmac.digest(secret, key + retry.bound, hashlib.sha256)
+            key = hmac.new(secret, b"key\n" + retry.key, hashlib.sha256).digest()
+            bound = hmac.new(secret, key + retry.bound, hashlib.sha256).digest()
             found.append((key[:16], bound[:16]))
         return tuple(found)
 
@@ -358,7 +378,7 @@ class Ledger(Log):
             if self._writer and self._writer[0] == here:
                 return
             if self._writer:
-                self._waiting = queue.Queue(QUEUE)
+                self._waiting = queue.SimpleQueue()
                 self.store.again()
             thread = threading.Thread(target=self._run, name="bandeau-ledger", daemon=True)
             self._writer = here, thread
@@ -376,7 +396,7 @@ class Ledger(Log):
                     last = True
                 else:
                     batch.append(item)
-            self._commit([one for one in batch if one.done.set_running_or_notify_cancel()])
+            self._commit([one for one in batch if one.wanted()])
             self._mark()
             self._retain_daily()
             if last:
@@ -397,32 +417,39 @@ class Ledger(Log):
         if not batch:
             return
         results: dict[int, Stored | LedgerError] = {}
+        sealed: list[tuple[_Sealed, ...]] = []
+
+        def keys() -> list[bytes]:
+            sealed[:] = [self._sealed(one.retry) for one in batch]
+            return [key for replays in sealed for key, _ in replays]
 
         def make(head: Head | None, seen: Seen) -> Batch | None:
             results.clear()
-            return self._made(_there(head), seen, batch, results)
+            return self._made(_there(head), seen, batch, sealed, results)
 
         try:
-            self._tried(make, [key for one in batch for key, _ in one.replays])
+            self._tried(make, keys)
         except Exception as error:  # noqa: BLE001 (whatever it was, every visitor gets an answer)
             self.failed = str(error)
             _log.error("%d decisions were not stored: %s", len(batch), error)
-            for one in batch:
-                one.done.set_exception(LedgerError(f"not stored: {error}"))
-            return
-        self.failed = None
+            results = {n: LedgerError(f"not stored: {error}") for n in range(len(batch))}
+        else:
+            self.failed = None
+        told: dict[asyncio.AbstractEventLoop | None, list[_Told]] = {}
         for place, one in enumerate(batch):
-            found = results[place]
-            if isinstance(found, Stored):
-                one.done.set_result(found)
+            told.setdefault(one.loop, []).append((one.done, results[place]))
+        for loop, some in told.items():  # an event loop is woken once for all that wait in it
+            if loop is None:
+                _tell(some)
             else:
-                one.done.set_exception(found)
+                with contextlib.suppress(RuntimeError):  # it is closed: nobody waits any more
+                    loop.call_soon_threadsafe(_tell, some)
 
-    def _tried(self, make: Make, keys: Sequence[bytes] = ()) -> None:
+    def _tried(self, make: Make, keys: Callable[[], Sequence[bytes]] = tuple) -> None:
         """Commit; where another process rotated the key, read the key file again and go on with it."""
         for _ in range(_ROTATIONS):
             try:
-                self.store.commit(make, keys)
+                self.store.commit(make, keys())
             except _OtherKeyError:
                 self.keys.reread()
                 self._signer = self._opened(self.origin)
@@ -435,6 +462,7 @@ class Ledger(Log):
         head: Head,
         seen: Seen,
         waiting: list[_Waiting],
+        sealed: list[tuple[_Sealed, ...]],  # the retries by each secret, the newest first
         results: dict[int, Stored | LedgerError],
     ) -> Batch | None:
         """Turn what waits into one batch; a retry of what is stored already gets the same answer."""
@@ -447,18 +475,19 @@ class Ledger(Log):
         first: dict[bytes, int] = {}  # a retry's key to the place where it came first
         repeated: list[tuple[int, int]] = []
         for place, one in enumerate(waiting):
-            known = [(seen[key], bound) for key, bound in one.replays if key in seen]
+            replays = sealed[place]
+            known = [(seen[key], bound) for key, bound in replays if key in seen]
             if known:
                 results[place] = self._replayed(*known[0])
                 continue
-            if one.replays and one.replays[0][0] in first:
-                repeated.append((place, first[one.replays[0][0]]))
+            if replays and replays[0][0] in first:
+                repeated.append((place, first[replays[0][0]]))
                 continue
             if one.replaces is not None and one.replaces >= index:
                 results[place] = LedgerError(f"there is no decision {one.replaces} to replace")
                 continue
-            if one.replays:
-                first[one.replays[0][0]] = place
+            if replays:
+                first[replays[0][0]] = place
             salt = salts[SALT * place : SALT * (place + 1)]
             content = entry.decision(one.record, salt).encode()
             batch.add("entry", index, content)
@@ -474,10 +503,10 @@ class Ledger(Log):
             one = waiting[place]
             receipt = _Proved(growth, at, one.record, salt, batch.head.checkpoint)
             results[place] = Stored(at, receipt)
-            if one.replays:
-                batch.add("replay", *one.replays[0], at, growth.tree.size, one.day)
+            if sealed[place]:
+                batch.add("replay", *sealed[place][0], at, growth.tree.size, one.day)
         for place, earlier in repeated:
-            same = waiting[place].replays == waiting[earlier].replays
+            same = sealed[place] == sealed[earlier]
             results[place] = results[earlier] if same else _conflict()
         today = waiting[0].day
         if self._forgotten != today:
@@ -610,6 +639,20 @@ class _Proved:
     def __call__(self) -> Receipt:
         path = tuple(inclusion(self._index, self._growth.tree.size, self._growth.node))
         return Receipt(self._index, self._record, self._salt, path, self._checkpoint)
+
+
+_Told = tuple[Future[Stored] | asyncio.Future[Stored], Stored | LedgerError]
+
+
+def _tell(told: Sequence[_Told]) -> None:
+    """Answer those who still wait."""
+    for done, found in told:
+        if done.done():
+            continue
+        if isinstance(found, Stored):
+            done.set_result(found)
+        else:
+            done.set_exception(found)
 
 
 def _there(head: Head | None) -> Head:

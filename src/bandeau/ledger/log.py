@@ -156,7 +156,16 @@ class Log:
 
     def fsck(self) -> list[str]:
         """Recompute everything from the entries; return what does not fit, in words."""
-        problems = list(self.store.integrity())
+        problems: list[str] = []
+        try:
+            problems += self.store.integrity()
+            problems += self._checked()
+        except (LedgerError, TypeError, ValueError) as error:  # it holds what nobody wrote
+            problems.append(f"the ledger cannot be read: {error}")
+        return problems
+
+    def _checked(self) -> list[str]:
+        problems: list[str] = []
         head = self.store.head()
         if head is None:
             return [*problems, "there is no log yet"]
@@ -172,7 +181,7 @@ class Log:
             problems.append(f"there are entries after the head, from index {size}")
         if found != head.tree:
             problems.append(f"the entries give another tree of {size} than the head has")
-        problems += self._nodes_above(size) + seen.problems + seen.unexplained()
+        problems += self._nodes_above(size) + seen.problems + seen.unexplained() + seen.beside()
         problems += _signed(head, found)
         return problems
 
@@ -214,6 +223,7 @@ class _Seen:
         self._erased: set[int] = set()
         self._kept_from = 0
         self._gone: list[int] = []
+        self._events: dict[int, tuple[int, str]] = {}
         self.problems: list[str] = []
 
     def look(self, low: int, entries: list[bytes]) -> None:
@@ -225,6 +235,8 @@ class _Seen:
             except EntryError as error:
                 self.problems.append(f"entry {index}: {error}")
                 continue
+            if one.kind is not Kind.DECISION:
+                self._events[index] = int(one.kind), said(one)
             match one.kind:
                 case Kind.DECISION:
                     self._decision(index, content, records.pop(index, None))
@@ -244,6 +256,16 @@ class _Seen:
             f"record {index} is gone, and no entry says why"
             for index in self._gone
             if index not in self._erased and index >= self._kept_from
+        ]
+
+    def beside(self) -> list[str]:
+        """Return what the tables beside the log say otherwise than the log itself."""
+        told = {event.index: (event.kind, event.detail) for event in self._log.store.events()}
+        wrong = sorted(i for i in {*told, *self._events} if told.get(i) != self._events.get(i))
+        gone = sorted(self._held.intersection(self._gone) | {i for i in self._held if i in told})
+        return [
+            *(f"what is noted of entry {index} is not what the log says" for index in wrong),
+            *(f"record {index} is held, and is not there" for index in gone),
         ]
 
     def _decision(self, index: int, content: bytes, kept: Kept | None) -> None:
@@ -275,6 +297,13 @@ class _Seen:
             self.problems.append(
                 f"entry {index}: its {one.kind.name.lower()} is missing or changed"
             )
+
+
+def said(one: Entry) -> str:
+    """Return what is noted beside an entry that is no decision."""
+    if one.kind in (Kind.SNAPSHOT, Kind.AUDIT):
+        return f"{one.kind.name.lower()} {one.body.hex()}"
+    return one.described()
 
 
 def _signed(head: Head, found: Tree) -> list[str]:

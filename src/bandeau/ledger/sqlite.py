@@ -8,7 +8,6 @@ only where it still is what was read.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import sqlite3
 import threading
@@ -29,6 +28,7 @@ from bandeau.ledger.store import (
     Make,
     Replay,
 )
+from bandeau.wire import fork
 
 _WAIT_SECONDS = 5.0  # for another process that holds the file
 _MANY = 500  # parameters of one statement; SQLite allows 999 at least
@@ -55,10 +55,12 @@ CREATE TABLE head (
     peaks BLOB NOT NULL, vkey TEXT NOT NULL, checkpoint BLOB NOT NULL);
 """
 _HEAD = "SELECT origin, size, peaks, vkey, checkpoint FROM head WHERE id = 1"
+_AT_ONCE = (64, 8, 1)  # rows of one statement: five columns of 64 stay below the 999 parameters
 _INSERT = {
-    table: f"INSERT{' OR IGNORE' if table in ONCE else ''} INTO {table}"
-    f" VALUES ({', '.join('?' * len(columns))})"
+    (table, rows): f"INSERT{' OR IGNORE' if table in ONCE else ''} INTO {table} VALUES "
+    + ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
     for table, columns in COLUMNS.items()
+    for rows in _AT_ONCE
 }
 
 
@@ -68,19 +70,39 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.url = self.address = f"sqlite:///{path}"
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._closed = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LedgerError(f"{path}: cannot open the ledger: {error}") from error
-        self.again()
+        self._connect()
+        fork.guard(self)
 
     def again(self) -> None:
+        """Do nothing: a fork has connected anew already."""
+
+    def before_fork(self) -> None:
+        """See `wire.fork`."""
+        self._writing.acquire()
+        self._reading.acquire()
+        if not self._closed:
+            self._read.close()
+            self._write.close()
+
+    def after_fork(self, *, child: bool) -> None:  # noqa: ARG002 (both go on alike)
+        """See `wire.fork`."""
+        try:
+            if not self._closed:
+                self._connect()
+        except LedgerError:
+            pass  # whoever asks next is told
+        finally:
+            self._reading.release()
+            self._writing.release()
+
+    def _connect(self) -> None:
         """Connect, and see that the schema is ours."""
-        self._process = os.getpid()
-        self._writing, self._reading = (
-            threading.Lock(),
-            threading.Lock(),
-        )  # a fork may have left them shut
         try:
             self._write = self._connected()
             _made(self._write)
@@ -88,7 +110,7 @@ class SqliteStore:
             version = self._read.execute(
                 "SELECT value FROM meta WHERE name = 'schema_version'"
             ).fetchone()[0]
-        except (sqlite3.Error, TypeError) as error:
+        except (sqlite3.Error, TypeError, ValueError) as error:
             raise LedgerError(f"{self.path}: cannot open the ledger: {error}") from error
         if version != str(SCHEMA_VERSION):
             remedy = (
@@ -100,7 +122,6 @@ class SqliteStore:
 
     def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
         """See `store.Store`."""
-        self._here()
         with self._writing, self._said("not stored"):
             database = self._write
             _begun(database)
@@ -116,7 +137,6 @@ class SqliteStore:
 
     def head(self) -> Head | None:
         """See `store.Store`."""
-        self._here()
         with self._reading, self._said("cannot be read"):
             return _head(self._read)
 
@@ -184,7 +204,8 @@ class SqliteStore:
 
     def close(self) -> None:
         """See `store.Store`."""
-        with self._reading, self._writing:
+        with self._writing, self._reading:
+            self._closed = True
             self._read.close()
             self._write.close()
 
@@ -198,21 +219,15 @@ class SqliteStore:
         return database
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        self._here()
         with self._reading, self._said("cannot be read"):
             return self._read.execute(sql, values).fetchall()
-
-    def _here(self) -> None:
-        """Connect anew in a process that came of a fork."""
-        if self._process != os.getpid():
-            self.again()
 
     @contextlib.contextmanager
     def _said(self, what: str) -> Iterator[None]:
         """Turn the database's errors into ours."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, TypeError) as error:  # a column that was changed to another type
             raise LedgerError(f"{self.path}: {what}: {error}") from error
 
 
@@ -285,9 +300,19 @@ def _replays(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes,
     return found
 
 
+def _insert(database: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows, many with each statement: after each the interpreter's lock has to be won again."""
+    at = 0
+    for size in _AT_ONCE:
+        while len(rows) - at >= size:
+            values = [value for row in rows[at : at + size] for value in row]
+            database.execute(_INSERT[table, size], values)
+            at += size
+
+
 def _put(database: sqlite3.Connection, batch: Batch) -> None:
     for table, rows in batch.rows.items():
-        database.executemany(_INSERT[table], rows)
+        _insert(database, table, rows)
     gone = [(index,) for index in batch.erased]
     for table in ("record", "record_key"):
         database.executemany(f"DELETE FROM {table} WHERE idx = ?", gone)  # noqa: S608 (two words)

@@ -17,6 +17,7 @@ from typing import Any
 
 from bandeau.errors import LedgerError
 from bandeau.measure.count import View
+from bandeau.wire import fork
 
 PATHS_A_DAY = 20_000  # beyond that views are counted together: strangers choose the paths
 OTHERS = "(others)"
@@ -58,6 +59,24 @@ class Views:
         self._ended = threading.Event()
         self._work = _work_at(str(place))
         self._sweep()
+        self._start()
+        fork.guard(self)
+
+    def before_fork(self) -> None:
+        """See `wire.fork`."""
+        self._writing.acquire()
+        self._lock.acquire()
+
+    def after_fork(self, *, child: bool) -> None:
+        """See `wire.fork`: a child counts what it serves itself."""
+        if child:
+            self._waiting = Counter()
+        self._lock.release()
+        self._writing.release()
+        if child and not self._ended.is_set():
+            self._start()
+
+    def _start(self) -> None:
         self._writer = threading.Thread(target=self._run, name="bandeau-views", daemon=True)
         self._writer.start()
 
@@ -81,7 +100,7 @@ class Views:
         self.flush()
         first = self._today() - last + 1
         sql = f"SELECT day, SUM(views) FROM page_view WHERE day >= ? AND {_WHERE} GROUP BY day"  # noqa: S608
-        found = {day: int(views) for day, views in self._work(sql, [(first, path, path)])}
+        found = {day: int(views) for day, views in self._asked(sql, (first, path, path))}
         return [(day, found.get(day, 0)) for day in range(first, first + last)]
 
     def sums(self, column: str, path: str | None = None, last: int = 30) -> list[tuple[str, int]]:
@@ -93,7 +112,7 @@ class Views:
             f"SELECT {column}, SUM(views) AS n FROM page_view"  # noqa: S608 (one of three words)
             f" WHERE day > ? AND {_WHERE} GROUP BY 1 ORDER BY n DESC, 1"
         )
-        rows = self._work(sql, [(self._today() - last, path, path)])
+        rows = self._asked(sql, (self._today() - last, path, path))
         return [(str(value), int(views)) for value, views in rows]
 
     def flush(self) -> None:
@@ -120,6 +139,10 @@ class Views:
         self._writer.join()
         self.flush()
 
+    def _asked(self, sql: str, values: Row) -> list[Row]:
+        with self._writing:
+            return self._work(sql, [values])
+
     def _run(self) -> None:
         while not self._ended.wait(_SECONDS):
             self.flush()
@@ -131,7 +154,7 @@ class Views:
 
     def _sweep(self) -> None:
         today = self._today()
-        self._work("DELETE FROM page_view WHERE day <= ?", [(today - self._keep_days,)])
+        self._asked("DELETE FROM page_view WHERE day <= ?", (today - self._keep_days,))
         self._swept = today
 
 
