@@ -9,7 +9,6 @@ The browser is real, and so is the server: the page is walked as `bandeau audit`
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +46,9 @@ def bandeau_audit() -> Audit:
         unknown = [name for name in scenarios if name not in RULES]
         if unknown:
             raise ValueError(f"{unknown[0]!r} is not one of {', '.join(RULES)}")
-        runs, verdicts = asyncio.run(_walked(url, scenarios or ("refuse",), policy, language))
+        from bandeau.audit.scenario import apart  # noqa: PLC0415 (only where it is used)
+
+        runs, verdicts = apart(_walked(url, scenarios or ("refuse",), policy, language))
         told = _told(runs, verdicts)
         if told:
             pytest.fail(f"{url}\n" + "\n".join(told), pytrace=False)

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from bandeau.audit.lexicon import Goal, Known, folded, goal_of, languages, notices
+from bandeau.audit.lexicon import (
+    Goal,
+    Known,
+    LexiconError,
+    _read,
+    folded,
+    goal_of,
+    languages,
+    notices,
+)
+from bandeau.decision.model import Consent, State
+from bandeau.notice import Notice
+from bandeau.policy.model import Policy
 
 OFFICIAL = [
     "bg",
@@ -175,6 +195,22 @@ def test_a_button_that_sells_or_signs_in_is_for_no_goal(label: str) -> None:
     assert goal_of(label) is None
 
 
+@pytest.mark.parametrize(
+    ("label", "goal"),
+    [
+        ("Do not accept", Goal.REFUSE),
+        ("I do not accept all", Goal.REFUSE),
+        ("Ne pas accepter", Goal.REFUSE),
+        ("Ne pas tout accepter", None),
+        ("Nicht alle akzeptieren", None),
+        ("Never accept all", None),
+        ("No aceptar todo", None),
+    ],
+)
+def test_an_acceptance_turned_round_is_none(label: str, goal: Goal | None) -> None:
+    assert goal_of(label) is goal
+
+
 def test_each_forbidden_word_wins_over_any_label() -> None:
     words = {word for language in languages().values() for word in language.never}
     assert [word for word in words if goal_of(f"Tout refuser {word.rstrip('*')}")] == []
@@ -198,14 +234,86 @@ def test_our_own_notice_is_looked_for_first() -> None:
 
 
 def test_the_widely_used_notices_are_known() -> None:
-    names = " ".join(one.name for one in notices()).casefold()
-    for wanted in ("klaro", "tarteaucitron", "vanilla-cookieconsent", "orejime", "dsfr", "osano", "didomi", "onetrust",
-                   "cookiebot", "usercentrics", "sourcepoint", "axeptio", "quantcast", "complianz", "cookieyes", "iubenda",
-                   "trustarc", "borlabs"):  # fmt: skip
-        assert wanted in names
+    wanted = (
+        "klaro tarteaucitron vanilla-cookieconsent orejime dsfr cookieconsent didomi onetrust cookiebot usercentrics"
+        " sourcepoint axeptio quantcast complianz cookieyes iubenda trustarc borlabs finsweet"
+    )
+    names = [one.name for one in notices()]
+    assert set(names) >= set(wanted.split())
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("known", notices(), ids=lambda one: one.name)
 def test_each_known_notice_can_be_found_and_refused(known: Known) -> None:
     assert known.detect
     assert known.refuse
+
+
+@pytest.mark.parametrize("known", notices(), ids=lambda one: one.name)
+def test_what_remembers_a_choice_is_a_cookie_or_a_storage_key(known: Known) -> None:
+    assert [one for one in known.kept if one.partition(" ")[0] not in ("cookie", "local")] == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '[[notice]]\nname = "x"\nchecked = true\n',
+        '[[notice]]\nname = "x"\nchecked = true\ndetect = ["a"]\nreject = ["b"]\n',
+        '[[notice]]\nname = "x"\nchecked = "yes"\ndetect = ["a"]\n',
+        '[[notices]]\nname = "x"\nchecked = true\ndetect = ["a"]\n',
+        "[[notice",
+    ],
+)
+def test_a_broken_list_of_notices_is_refused_with_the_name_of_its_file(broken: str) -> None:
+    adapter = TypeAdapter(dict[Literal["notice"], tuple[Known, ...]])
+    with pytest.raises(LexiconError, match=r"^list\.toml: "):
+        _read("list.toml", broken, adapter)
+
+
+def in_chromium(page: Path, body: str, expression: str) -> Any:
+    """Return what an expression comes to in a page with this body; the browser prints its document."""
+    if not shutil.which("chromium"):
+        pytest.skip("there is no chromium here")
+    script = f"<script>document.title = JSON.stringify({expression})</script>"
+    page.write_text(f"<!doctype html><meta charset=utf-8><title></title>{body}{script}", "utf-8")
+    done = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
+    assert title
+    return json.loads(html.unescape(title[1]))
+
+
+def selectors(known: Known) -> list[str]:
+    found = [*known.detect, *known.shown, *known.accept, *known.accept_path, *known.refuse]
+    found += [*known.refuse_path, *known.settings, *known.save, *known.labelled]
+    found += [*known.way_back, *known.purposes]
+    return [*found, *filter(None, (known.frame, known.host))]
+
+
+def test_every_selector_is_one_that_a_browser_takes(tmp_path: Path) -> None:
+    every = json.dumps([one for known in notices() for one in selectors(known)] + ["li >> a"])
+    refused = in_chromium(
+        tmp_path / "page.html",
+        "",
+        every + ".filter((one) => {"
+        " try { document.querySelector(one); return false } catch { return true } })",
+    )
+    assert refused == ["li >> a"]
+
+
+def test_our_own_notice_is_built_as_it_is_known(tmp_path: Path, policy: Policy) -> None:
+    notice, known = Notice(policy), notices()[0]
+    asks = Consent(State.UNDECIDED, asks=frozenset(policy.consentable))
+    granted = Consent(State.GRANTED, frozenset(policy.consentable))
+    first = notice.first("fr", asks, back="/").decode()
+    settings = notice.settings("fr", granted, back="/").partition("<body")[2]  # and the band
+    found = in_chromium(
+        tmp_path / "page.html",
+        f"{first}<div {settings}",
+        json.dumps(selectors(known)) + ".map((one) => document.querySelectorAll(one).length)",
+    )
+    counts = dict(zip(selectors(known), found, strict=True))
+    assert counts.pop(known.purposes[0]) == len(policy.consentable)
+    assert set(counts.values()) == {1}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from bandeau.audit import observe
 from bandeau.audit.observe import Observation, Reader
-from bandeau.audit.scenario import Plan, run
+from bandeau.audit.scenario import Plan, apart, run
 from bandeau.audit.watch import Raw, Setting, Target, Watch
 from browser.lab import lab
 
@@ -58,7 +57,7 @@ def seen(port: int, tmp_path_factory: pytest.TempPathFactory) -> Seen:
         assert watch.unwatched == []
         return Seen(url, watch.events, watch.targets)
 
-    return asyncio.run(visit())
+    return apart(visit())
 
 
 # kind, name, host, what the first link of the chain names, what the chain leads to in the page
@@ -175,28 +174,26 @@ def test_without_a_collector_something_is_missed(seen: Seen, collector: str) -> 
 
 @pytest.mark.parametrize("path", ["/endless", "/alert", "/closes", "/empty"])
 def test_a_page_that_never_rests_is_audited_all_the_same(port: int, path: str) -> None:
-    done = asyncio.run(run(Plan(f"http://site.localhost:{port}{path}"), "gpc"))
+    done = apart(run(Plan(f"http://site.localhost:{port}{path}"), "gpc"))
     assert done.completed, done.facts
     assert done.observations
 
 
 def test_a_download_instead_of_a_page_ends_with_a_reason(port: int) -> None:
-    done = asyncio.run(run(Plan(f"http://site.localhost:{port}/download"), "no-choice"))
+    done = apart(run(Plan(f"http://site.localhost:{port}/download"), "no-choice"))
     assert (done.completed, done.reason) == (False, "error")
 
 
 def test_a_server_that_is_not_there_is_no_clean_site() -> None:
-    done = asyncio.run(run(Plan("http://127.0.0.1:9/"), "no-choice"))
+    done = apart(run(Plan("http://127.0.0.1:9/"), "no-choice"))
     assert (done.completed, done.reason) == (False, "error")
 
 
 def test_a_page_without_a_notice_says_so(port: int) -> None:
-    done = asyncio.run(run(Plan(f"http://site.localhost:{port}/empty"), "refuse"))
+    done = apart(run(Plan(f"http://site.localhost:{port}/empty"), "refuse"))
     assert (done.completed, done.reason) == (False, "no-notice")
 
 
 def test_a_browser_that_is_not_there_is_a_reason_too(tmp_path: Path) -> None:
-    done = asyncio.run(
-        run(Plan("http://127.0.0.1:9/", executable=str(tmp_path / "none")), "no-choice")
-    )
+    done = apart(run(Plan("http://127.0.0.1:9/", executable=str(tmp_path / "none")), "no-choice"))
     assert (done.completed, done.reason) == (False, "error")

@@ -406,11 +406,15 @@ def test_a_value_of_another_kind_is_noticed_as_any_other_is(database: Path, chan
     assert noticed(database)
 
 
-def test_a_column_that_is_called_otherwise_is_noticed(database: Path) -> None:
+@pytest.mark.parametrize(
+    "column", ["entry.entry", "record.line", "node.hash", "event.detail", "policy.purposes"]
+)
+def test_a_column_that_is_called_otherwise_is_noticed(database: Path, column: str) -> None:
+    table, _, name = column.partition(".")
     altered(
         database,
         "PRAGMA writable_schema=ON",
-        "UPDATE sqlite_master SET sql = replace(sql, 'detail', 'dedail') WHERE name = 'event'",
+        f"UPDATE sqlite_master SET sql = replace(sql, '{name} ', 'other ') WHERE name = '{table}'",
     )
     assert noticed(database)
 
@@ -422,10 +426,13 @@ def test_a_schema_that_is_no_text_is_refused_as_any_other_is(database: Path) -> 
         SqliteStore(database)
 
 
+@pytest.mark.parametrize(
+    "line", ["CAST(replace(line, 'custom', 'cusuom') AS BLOB)", "CAST(line AS TEXT)", "5"]
+)
 def test_a_record_that_cannot_be_read_keeps_nobody_from_deciding(
-    database: Path, monkeypatch: pytest.MonkeyPatch
+    database: Path, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    altered(database, "UPDATE record SET line = CAST(replace(line, 'custom', 'cusuom') AS BLOB)")
+    altered(database, f"UPDATE record SET line = {line}")
     monkeypatch.setattr("bandeau.ledger.ledger.WAIT_SECONDS", 2)
     store = SqliteStore(database)
     with contextlib.closing(at(database.parent)) as site:

@@ -20,6 +20,7 @@ Purposes = frozenset[str]
 _KEPT = ("cookie_kept", "cookie_in_jar", "storage_kept", "storage_there")
 _ASKED = ("request", "connection", "beacon")
 _MOST_DAYS_EXEMPT = 396  # 13 months (rule J3)
+_LEAST_AREA = 0.8  # of one control to the other, before a person has to look
 _TRACES = 2  # fingerprinting interfaces that together are more than one page's drawing
 
 
@@ -207,6 +208,11 @@ def _sent(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]
     return list(found.values())
 
 
+def _sorted(case: Case, kept: list[Fact], asked: list[Fact]) -> tuple[list[Fact], list[Fact]]:
+    """Tell what is certain from what is not: with no policy, a third party may be the site's own."""
+    return (kept + asked, []) if case.policy else (kept, asked)
+
+
 # -- rules --------------------------------------------------------------------------------------------
 
 
@@ -290,6 +296,21 @@ def _a3(case: Case, rule: str) -> Verdict:
     return Verdict(rule, Outcome.PASS)
 
 
+def _a4(case: Case, rule: str) -> Verdict:
+    """Refusing is a control of the same kind as accepting."""
+    for run in case.runs:
+        for layer in run.layers[:1]:
+            by_goal = {one["goal"]: one for one in layer["controls"]}
+            accept, refuse = by_goal.get("accept"), by_goal.get("refuse")
+            if not accept or not refuse:
+                continue
+            if refuse["in_text"] and not accept["in_text"]:
+                fact = Fact("refusing is a link in a text, accepting a button", run.scenario)
+                return Verdict(rule, Outcome.FAIL, "", (fact,))
+            return Verdict(rule, Outcome.PASS)
+    return Verdict(rule, Outcome.UNKNOWN, "no-control")
+
+
 def _a5(case: Case, rule: str) -> Verdict:
     """Accept and refuse are of the same kind and size."""
     for run in case.runs:
@@ -298,16 +319,13 @@ def _a5(case: Case, rule: str) -> Verdict:
             accept, refuse = by_goal.get("accept"), by_goal.get("refuse")
             if not accept or not refuse:
                 continue
-            facts = []
-            if refuse["in_text"] and not accept["in_text"]:
-                facts.append("refusing is a link in a text, accepting a button")
             if accept["in_view"] and not refuse["in_view"]:
-                facts.append("accepting is in view, refusing is not")
+                fact = Fact("accepting is in view, refusing is not", run.scenario)
+                return Verdict(rule, Outcome.FAIL, "", (fact,))
             area = refuse["width"] * refuse["height"], accept["width"] * accept["height"]
-            if area[0] < 0.5 * area[1]:
-                facts.append(f"refusing has {area[0]:.0f} px² to press, accepting {area[1]:.0f}")
-            if facts:
-                return Verdict(rule, Outcome.FAIL, "", tuple(Fact(f, run.scenario) for f in facts))
+            if not _LEAST_AREA < area[0] / max(area[1], 1) < 1 / _LEAST_AREA:
+                text = f"refusing has {area[0]:.0f} px² to press, accepting {area[1]:.0f}"
+                return Verdict(rule, Outcome.UNKNOWN, "needs-human", (Fact(text, run.scenario),))
             return Verdict(rule, Outcome.PASS)
     return Verdict(rule, Outcome.UNKNOWN, "no-control")
 
@@ -386,8 +404,8 @@ def _c2(case: Case, rule: str) -> Verdict:
 
 def _c3(case: Case, rule: str) -> Verdict:
     """Nothing is asked of third parties before a choice."""
-    facts = [f for run in case.of("no-choice") for f in _asked(case, run, frozenset())]
-    return _verdict(case, rule, "no-choice", facts)
+    asked = [f for run in case.of("no-choice") for f in _asked(case, run, frozenset())]
+    return _verdict(case, rule, "no-choice", *_sorted(case, [], asked))
 
 
 def _d1(case: Case, rule: str) -> Verdict:
@@ -400,8 +418,10 @@ def _d1(case: Case, rule: str) -> Verdict:
         certain, unclear = _forbidden(case, run, frozenset(), "refuse", "again")
         nothing: Purposes = frozenset()
         asked = _asked(case, run, nothing, "refuse", "again")
-        facts += certain + asked + _sent(case, run, nothing, "refuse", "again")
-        doubtful += unclear
+        kept = certain + _sent(case, run, nothing, "refuse", "again")
+        more = _sorted(case, kept, asked)
+        facts += more[0]
+        doubtful += [*unclear, *more[1]]
     return _verdict(case, rule, "refuse", facts, doubtful)
 
 
@@ -414,7 +434,7 @@ def _d2(case: Case, rule: str) -> Verdict:
     if case.done("return"):
         return Verdict(rule, Outcome.PASS)
     if case.done("refuse"):
-        return Verdict(rule, Outcome.PASS, "on the next pages; not after a restart")
+        return Verdict(rule, Outcome.UNKNOWN, "kept on the next pages; return was not walked")
     for run in case.of("refuse"):
         if run.reason == "no-effect":
             return Verdict(rule, Outcome.FAIL, "", (Fact(run.facts["error"], run.scenario),))
@@ -577,9 +597,13 @@ def _k1(case: Case, rule: str) -> Verdict:
 def _l1(case: Case, rule: str) -> Verdict:
     """The browser's signal refuses from the first byte."""
     facts: list[Fact] = []
+    doubtful: list[Fact] = []
     for run in case.of("gpc"):
-        facts += _asked(case, run, frozenset()) + _forbidden(case, run, frozenset())[0]
-    return _verdict(case, rule, "gpc", facts)
+        kept, asked = _forbidden(case, run, frozenset())[0], _asked(case, run, frozenset())
+        more = _sorted(case, kept, asked)
+        facts += more[0]
+        doubtful += more[1]
+    return _verdict(case, rule, "gpc", facts, doubtful)
 
 
 def _c5(case: Case, rule: str) -> Verdict:
@@ -596,6 +620,7 @@ _DECIDE: dict[str, Callable[[Case, str], Verdict]] = {
     "A1": _a1,
     "A2": _a2,
     "A3": _a3,
+    "A4": _a4,
     "A5": _a5,
     "B1": _b1,
     "B5": _b5,

@@ -12,10 +12,11 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from bandeau.audit.find import Control, Finder, Notice
@@ -24,6 +25,7 @@ from bandeau.audit.observe import Observation, Reader
 from bandeau.audit.pipe import BrowserError, Params
 from bandeau.audit.watch import Setting, Watch
 
+T = TypeVar("T")
 CAP_SECONDS = 30.0  # one scenario, unless thorough
 THOROUGH_SECONDS = 180.0
 NAMES = (
@@ -131,6 +133,12 @@ async def run(plan: Plan, scenario: str, number: int = 1) -> Run:
         finally:
             await walk.close()
     return result
+
+
+def apart(work: Coroutine[Any, Any, T]) -> T:
+    """Do asynchronous work and return its result, from a thread in which another loop may be running."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def _setting(base: Setting, scenario: str) -> Setting:

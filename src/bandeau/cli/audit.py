@@ -60,7 +60,7 @@ def audit(
     """Audit a site: 0 clean, 1 findings, 2 it could not be audited; the report is written anyway."""
     try:
         from bandeau.audit.report import write  # noqa: PLC0415 (keeps --help quick)
-        from bandeau.audit.scenario import Plan  # noqa: PLC0415
+        from bandeau.audit.scenario import Plan, apart  # noqa: PLC0415
         from bandeau.audit.watch import Setting  # noqa: PLC0415
     except ModuleNotFoundError as error:
         click.echo(f"more packages are needed: pip install 'bandeau[audit]' ({error})", err=True)
@@ -79,7 +79,7 @@ def audit(
     plan = Plan(url, Setting(language=language), thorough=thorough, own=own)
     wanted = chosen(scenarios, declared)
     started = datetime.now(UTC)
-    runs = asyncio.run(walked(plan, wanted, jobs or os.cpu_count() or 1, _told))
+    runs = apart(walked(plan, wanted, jobs or os.cpu_count() or 1, _told))
     report = judged(plan, runs, declared, started)
     for line in summary(report):
         click.echo(line)

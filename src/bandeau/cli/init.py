@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -25,7 +24,7 @@ def init(url: str, out: Path, language: str, *, thorough: bool) -> None:
     """Browse a site before a choice and after accepting, and draft its policy."""
     try:
         from bandeau.audit.draft import draft  # noqa: PLC0415 (keeps --help quick)
-        from bandeau.audit.scenario import Plan  # noqa: PLC0415
+        from bandeau.audit.scenario import Plan, apart  # noqa: PLC0415
         from bandeau.audit.watch import Setting  # noqa: PLC0415
         from bandeau.cli.audit import walked  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -37,9 +36,7 @@ def init(url: str, out: Path, language: str, *, thorough: bool) -> None:
         click.echo(f"{out}: it exists; name another with -o", err=True)
         sys.exit(2)
     plan = Plan(url, Setting(language=language), thorough=thorough)
-    runs = asyncio.run(
-        walked(plan, ["no-choice", "accept"], 2, lambda line: click.echo(line, err=True))
-    )
+    runs = apart(walked(plan, ["no-choice", "accept"], 2, lambda line: click.echo(line, err=True)))
     if all(run.reason == "error" for run in runs):
         click.echo(f"{url}: {runs[0].facts.get('error', 'nothing was seen')}", err=True)
         sys.exit(2)
