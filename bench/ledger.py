@@ -121,7 +121,9 @@ def ledger(folder: Path, kind: type[Ledger] = Ledger) -> Ledger:
 class Plain(Ledger):
     """The same queue, groups, rows and answers; but no leaf, no tree, no signature."""
 
-    def _made(self, head: Head, _seen: Any, waiting: list[Any], results: dict[int, Any]) -> Batch:
+    def _made(
+        self, head: Head, _seen: Any, waiting: list[Any], _sealed: Any, results: dict[int, Any]
+    ) -> Batch:
         batch, at = Batch(head), head.tree.size
         salts = os.urandom(entry.SALT * len(waiting))
         for place, one in enumerate(waiting):
