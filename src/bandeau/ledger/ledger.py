@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 from bandeau.decision.model import Decision, Published
 from bandeau.errors import (
-    BandeauError,
     ConflictError,
     KeyFileError,
     LedgerBusyError,
@@ -409,7 +408,7 @@ class Ledger(Log):
         self._retained = today
         try:
             self.retain(self._keep_days)
-        except BandeauError as error:
+        except Exception as error:  # noqa: BLE001 (whatever a record holds, decisions go on)
             _log.error("old records could not be removed today: %s", error)
 
     def _commit(self, batch: list[_Waiting]) -> None:

@@ -166,6 +166,7 @@ class Log:
 
     def _checked(self) -> list[str]:
         problems: list[str] = []
+        self.published_policies()  # cookies quote them: a start would fail
         head = self.store.head()
         if head is None:
             return [*problems, "there is no log yet"]
