@@ -9,6 +9,7 @@ import contextlib
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,11 +19,13 @@ import pytest
 
 from bandeau.errors import LedgerError
 from bandeau.ledger.entry import Reason
+from bandeau.ledger.keys import Keys
 from bandeau.ledger.ledger import Ledger
 from bandeau.ledger.sqlite import SqliteStore
 from ledger.faults import (
     CLIENTS,
     DATABASE,
+    KEY,
     ORIGIN,
     POINTS,
     PROVE,
@@ -181,6 +184,39 @@ def test_a_retry_is_known_in_every_process_right_after_another_has_rotated_the_k
     assert (again.index, again.receipt().salt) == (first.index, first.receipt().salt)
     one.close()
     other.close()
+
+
+@pytest.mark.xfail(strict=True, reason="retries are kept under a secret that others do not know")
+def test_a_retry_is_known_in_every_process_after_a_kill_within_a_rotation(tmp_path: Path) -> None:
+    other = at(tmp_path)
+    made = decision(other.snapshot(SHOWN), "a")
+    with Child(tmp_path, "r", "rotate") as child:  # a new secret is in the file, not in the log
+        assert child.join() == -9
+    one = at(tmp_path)
+    first = one.append(made, retry("a"))
+    again = other.append(made, retry("a"))
+    one.close()
+    other.close()
+    assert again.index == first.index
+
+
+def test_secrets_that_are_added_at_once_are_all_kept(tmp_path: Path) -> None:
+    key = tmp_path / KEY
+    several = [Keys(key, new=True) for _ in range(8)]
+    together = threading.Barrier(len(several))
+
+    def add(keys: Keys) -> None:
+        together.wait()
+        keys.add()
+
+    adding = [threading.Thread(target=add, args=(keys,)) for keys in several]
+    for one in adding:
+        one.start()
+    for one in adding:
+        one.join()
+    found = Keys(key).secrets
+    assert len(found) == 1 + len(several)
+    assert {keys.secrets[-1] for keys in several} == set(found[1:])
 
 
 _FORKS = """

@@ -112,7 +112,6 @@ class Run:
                 ledger.close()
                 self._ledger = at(self.folder, lambda: self._minute)
             case 3:
-                say(lambda told: told.known.clear())  # see test_kills.py
                 ledger.rotate()
             case 4:
                 ledger.store.scrub()

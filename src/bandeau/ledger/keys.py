@@ -14,11 +14,13 @@ different trees under one name, so it is refused (c2sp.org/tlog-checkpoint, "Sig
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import hmac
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from bandeau.errors import KeyFileError
@@ -36,8 +38,9 @@ class Keys:
 
     def add(self) -> None:
         """Put a new secret at the end; what the others sealed stays readable."""
-        self._write(self.path.read_bytes() if self.path.exists() else b"")
-        self.secrets = self._read()
+        with _alone(self.path.parent):
+            self._write(self.path.read_bytes() if self.path.exists() else b"")
+            self.secrets = self._read()
 
     def _write(self, before: bytes) -> None:
         """Write a file of what was there and a new secret; of several first ones, one is taken."""
@@ -107,6 +110,17 @@ class Keys:
 def derive(secret: bytes, use: str) -> bytes:
     """Return the key for one use (HMAC-SHA-256 as in HKDF-Expand, RFC 5869 2.3, one block)."""
     return hmac.new(secret, f"bandeau/{use}/v1\x01".encode("ascii"), hashlib.sha256).digest()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time add a secret: the file is replaced whole, and would lose another's."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _synced(folder: Path) -> None:
