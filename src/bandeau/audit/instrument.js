@@ -11,7 +11,7 @@
     const once = kind + JSON.stringify(data) + stack;
     if (seen.has(once)) return; // the same line doing the same thing again is no new evidence
     if (seen.size < 5000) seen.add(once);
-    send(JSON.stringify({ kind, stack, url: text(globalThis.location?.href), ...data }));
+    send(JSON.stringify({ kind, stack, url: text(globalThis.location?.href), origin: text(globalThis.origin), ...data }));
   };
   const wrap = (proto, key, kind, describe) => {
     const found = proto && Object.getOwnPropertyDescriptor(proto, key);

@@ -72,7 +72,6 @@ class Reader:
         self._home = site_of(urlsplit(url).hostname or "")
         self._own = frozenset(own)
         self._station = ""
-        self._documents: dict[str, str] = {}  # the host of a session's document
         self._found: list[Observation] = []
         self._hops: dict[tuple[str, str], list[_Hop]] = {}
         self._asked: dict[tuple[str, str], int] = {}  # extra information on requests, so far
@@ -107,9 +106,6 @@ class Reader:
         url = params["request"]["url"]
         if url.startswith(("data:", "blob:", "about:", "chrome")):
             return
-        document = urlsplit(params.get("documentURL", "")).hostname
-        if document:
-            self._documents[event.session] = document
         hops = self._hops.setdefault(key, [])
         redirect = params.get("redirectResponse")
         chain = self._chain(params)
@@ -192,7 +188,8 @@ class Reader:
         params = event.params
         kind = params["kind"]
         chain = self._of_stack(params.get("stack", ""), params.get("url", ""))
-        host = urlsplit(params.get("url", "")).hostname or self._documents.get(event.session, "")
+        # an empty frame and a worker of a blob have their maker's origin
+        host = urlsplit(params["url"]).hostname or urlsplit(params["origin"]).hostname or ""
         if kind == "cookie_written":
             self._script_cookie(event, chain, host)
         elif kind == "cookie_deleted":
