@@ -48,8 +48,9 @@ def raw(demo: Demo) -> dict[str, Any]:
 
 def test_the_newspaper_behind_the_gate_is_clean(demo: Demo) -> None:
     report = audited(
-        demo.url + ARTICLE, demo.port, "no-choice", "refuse", "accept", "withdraw", "only:social"
-    )
+        demo.url + ARTICLE, demo.port, "no-choice", "refuse", "accept", "withdraw", "only:social",
+        "dirty", "return", "small", "dismiss", "gpc",
+    )  # fmt: skip
     assert [one["facts"] for one in report["verdicts"] if one["outcome"] == "fail"] == []
     assert [
         (run["scenario"], run["reason"], run["facts"].get("error"))
@@ -58,7 +59,7 @@ def test_the_newspaper_behind_the_gate_is_clean(demo: Demo) -> None:
     ] == []
     assert [run["unwatched"] for run in report["runs"] if run["unwatched"]] == []
     assert report["exit"] == 0
-    for rule in ("A1", "A2", "A3", "A4", "A5", "B1", "B5", "C1", "C2", "C3", "D1", "E1", "E2", "F1", "G2", "G3", "G4", "H1", "J3"):  # fmt: skip
+    for rule in ("A1", "A2", "A3", "A4", "A5", "B1", "B5", "C1", "C2", "C3", "C5", "D1", "D2", "E1", "E2", "F1", "G2", "G3", "G4", "H1", "J3", "K1", "L1"):  # fmt: skip
         assert outcome(report, rule) == "pass", rule
     accept = next(run for run in report["runs"] if run["scenario"] == "accept")
     assert accept["clicks"] == {"accept": 1}

@@ -6,12 +6,14 @@ UNKNOWN with its reason. The gate is never asked: what is judged is what a brows
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bandeau.audit.inventory import Inventory, allowed
 from bandeau.audit.observe import Observation, days
+from bandeau.audit.pipe import Params
 from bandeau.audit.ruleset import Rule
 from bandeau.audit.scenario import SEED, Run
 from bandeau.policy.model import Policy
@@ -20,7 +22,10 @@ Purposes = frozenset[str]
 _KEPT = ("cookie_kept", "cookie_in_jar", "storage_kept", "storage_there")
 _ASKED = ("request", "connection", "beacon")
 _MOST_DAYS_EXEMPT = 396  # 13 months (rule J3)
+_LINEAR = 0.04045  # below it sRGB is linear (WCAG 2.2, "relative luminance")
+_LEAST_CONTRAST = 3.0  # under which nobody is meant to read it (rule A5)
 _LEAST_AREA = 0.8  # of one control to the other, before a person has to look
+_STATEFUL = ("checkbox", "menuitemcheckbox", "radio", "switch")  # ARIA 1.2, aria-checked
 _TRACES = 2  # fingerprinting interfaces that together are more than one page's drawing
 
 
@@ -69,16 +74,15 @@ class Case:
         """Return the runs of a scenario."""
         return [run for run in self.runs if run.scenario.partition(":")[0] == scenario]
 
-    def done(self, scenario: str) -> list[Run]:
-        """Return the runs of a scenario that came to their end."""
-        return [run for run in self.of(scenario) if run.completed]
-
-    def why_not(self, scenario: str) -> str:
-        """Say why a scenario cannot be judged."""
-        runs = self.of(scenario)
-        if not runs:
-            return "not-run"
-        return runs[0].reason or "not-watched"
+    def missing(self, *scenarios: str) -> str:
+        """Say in a word what keeps scenarios from being judged; "" where all runs ended, all watched."""
+        for scenario in scenarios:
+            if not self.of(scenario):
+                return "not-run"
+            for run in self.of(scenario):
+                if not run.completed or run.unwatched:
+                    return run.reason or "not-watched"
+        return ""
 
     @property
     def purposes(self) -> Purposes:
@@ -94,7 +98,7 @@ def judge(case: Case, rules: Iterable[Rule]) -> list[Verdict]:
 def _judged(case: Case, rule: Rule) -> Verdict:
     decide = _DECIDE.get(rule.id)
     if decide is None:
-        reason = "needs-server" if rule.reach == "self" else "needs-human"
+        reason = "needs-server" if rule.reach == "self" else "not-implemented"
         return Verdict(rule.id, Outcome.UNKNOWN, reason)
     return decide(case, rule.id)
 
@@ -208,39 +212,51 @@ def _sent(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]
     return list(found.values())
 
 
-def _sorted(case: Case, kept: list[Fact], asked: list[Fact]) -> tuple[list[Fact], list[Fact]]:
-    """Tell what is certain from what is not: with no policy, a third party may be the site's own."""
-    return (kept + asked, []) if case.policy else (kept, asked)
+def _unopened(
+    case: Case, run: Run, granted: Purposes, *stations: str, kinds: tuple[str, ...] = _KEPT
+) -> tuple[list[Fact], list[Fact]]:
+    """Return all that nothing granted opens - kept, sent, asked: what is certain, and what is not.
+
+    With no policy a third party that is asked may be the site's own.
+    """
+    certain, doubtful = _forbidden(case, run, granted, *stations, kinds=kinds)
+    certain += _sent(case, run, granted, *stations)
+    asked = _asked(case, run, granted, *stations)
+    return (certain + asked, doubtful) if case.policy else (certain, doubtful + asked)
 
 
 # -- rules --------------------------------------------------------------------------------------------
 
 
-def _emptiness(
-    scenario: str, *stations: str, granted: Callable[[Case, Run], Purposes] | None = None
+def _nothing(
+    scenario: str, *stations: str, kinds: tuple[str, ...] = _KEPT
 ) -> Callable[[Case, str], Verdict]:
-    """Make a rule of: nothing that needs consent is kept."""
+    """Make a rule of: nothing that needs consent is kept, sent or asked."""
 
     def decide(case: Case, rule: str) -> Verdict:
-        certain: list[Fact] = []
-        doubtful: list[Fact] = []
-        for run in case.of(scenario):
-            allowed_here = granted(case, run) if granted else frozenset[str]()
-            more, unclear = _forbidden(case, run, allowed_here, *stations)
-            certain += more
-            doubtful += unclear
-        return _verdict(case, rule, scenario, certain, doubtful)
+        nothing: Purposes = frozenset()
+        found = [_unopened(case, run, nothing, *stations, kinds=kinds) for run in case.of(scenario)]
+        return _verdict(case, rule, *_together(found), scenario)
 
     return decide
 
 
+def _together(found: Iterable[tuple[list[Fact], list[Fact]]]) -> tuple[list[Fact], list[Fact]]:
+    certain: list[Fact] = []
+    doubtful: list[Fact] = []
+    for more, unclear in found:
+        certain += more
+        doubtful += unclear
+    return certain, doubtful
+
+
 def _verdict(
-    case: Case, rule: str, scenario: str, certain: list[Fact], doubtful: Sequence[Fact] = ()
+    case: Case, rule: str, certain: Sequence[Fact], doubtful: Sequence[Fact], *scenarios: str
 ) -> Verdict:
     if certain:
         return Verdict(rule, Outcome.FAIL, "", tuple(certain))
-    if not case.done(scenario):
-        return Verdict(rule, Outcome.UNKNOWN, case.why_not(scenario))
+    if missing := case.missing(*scenarios):
+        return Verdict(rule, Outcome.UNKNOWN, missing)
     if doubtful:
         return Verdict(rule, Outcome.UNKNOWN, "unclassified", tuple(doubtful))
     return Verdict(rule, Outcome.PASS)
@@ -248,16 +264,20 @@ def _verdict(
 
 def _a1(case: Case, rule: str) -> Verdict:
     """A notice appears where there is anything to consent to."""
-    shown = any(run.layers for run in case.of("no-choice"))
-    if shown:
+    if any(run.layers for run in case.of("no-choice")):
         return Verdict(rule, Outcome.PASS)
-    if not case.done("no-choice"):
-        return Verdict(rule, Outcome.UNKNOWN, case.why_not("no-choice"))
-    facts = [f for run in case.of("no-choice") for f in _forbidden(case, run, frozenset())[0]]
-    facts += [f for run in case.of("no-choice") for f in _asked(case, run, frozenset())]
-    if facts:
-        return Verdict(rule, Outcome.FAIL, "", tuple(facts))
-    return Verdict(rule, Outcome.NOT_APPLICABLE, "nothing was seen that needs consent")
+    if missing := case.missing("no-choice"):
+        return Verdict(rule, Outcome.UNKNOWN, missing)
+    verdict = _nothing("no-choice")(case, rule)
+    if verdict.outcome is Outcome.PASS:
+        return Verdict(rule, Outcome.NOT_APPLICABLE, "nothing was seen that needs consent")
+    return verdict
+
+
+def _c1(case: Case, rule: str) -> Verdict:
+    """Nothing that needs consent is kept before a choice."""
+    found = [_forbidden(case, run, frozenset()) for run in case.of("no-choice")]
+    return _verdict(case, rule, *_together(found), "no-choice")
 
 
 def _a2(case: Case, rule: str) -> Verdict:
@@ -288,7 +308,9 @@ def _a3(case: Case, rule: str) -> Verdict:
     accept, refuse = _clicks(case, "accept"), _clicks(case, "refuse")
     if accept is None or refuse is None:
         return Verdict(
-            rule, Outcome.UNKNOWN, case.why_not("refuse" if refuse is None else "accept")
+            rule,
+            Outcome.UNKNOWN,
+            case.missing("refuse" if refuse is None else "accept") or "no-control",
         )
     if refuse > accept:
         text = f"refusing took {refuse} clicks, accepting {accept}"
@@ -296,38 +318,67 @@ def _a3(case: Case, rule: str) -> Verdict:
     return Verdict(rule, Outcome.PASS)
 
 
-def _a4(case: Case, rule: str) -> Verdict:
-    """Refusing is a control of the same kind as accepting."""
-    for run in case.runs:
+def _pairs(case: Case) -> Iterator[tuple[Run, Params, Params]]:
+    """Return the controls that accept and refuse on each first layer that has both."""
+    for run in [*case.of("no-choice"), *case.of("small")]:
         for layer in run.layers[:1]:
             by_goal = {one["goal"]: one for one in layer["controls"]}
-            accept, refuse = by_goal.get("accept"), by_goal.get("refuse")
-            if not accept or not refuse:
-                continue
-            if refuse["in_text"] and not accept["in_text"]:
-                fact = Fact("refusing is a link in a text, accepting a button", run.scenario)
-                return Verdict(rule, Outcome.FAIL, "", (fact,))
-            return Verdict(rule, Outcome.PASS)
-    return Verdict(rule, Outcome.UNKNOWN, "no-control")
+            if "accept" in by_goal and "refuse" in by_goal:
+                yield run, by_goal["accept"], by_goal["refuse"]
+
+
+def _a4(case: Case, rule: str) -> Verdict:
+    """Refusing is a control of the same kind as accepting."""
+    pairs = list(_pairs(case))
+    facts = [
+        Fact("refusing is a link in a text, accepting a button", run.scenario)
+        for run, accept, refuse in pairs
+        if refuse["in_text"] and not accept["in_text"]
+    ]
+    if not pairs:
+        return Verdict(rule, Outcome.UNKNOWN, "no-control")
+    return _verdict(case, rule, facts, (), "no-choice", "small")
 
 
 def _a5(case: Case, rule: str) -> Verdict:
-    """Accept and refuse are of the same kind and size."""
-    for run in case.runs:
-        for layer in run.layers[:1]:
-            by_goal = {one["goal"]: one for one in layer["controls"]}
-            accept, refuse = by_goal.get("accept"), by_goal.get("refuse")
-            if not accept or not refuse:
-                continue
-            if accept["in_view"] and not refuse["in_view"]:
-                fact = Fact("accepting is in view, refusing is not", run.scenario)
-                return Verdict(rule, Outcome.FAIL, "", (fact,))
-            area = refuse["width"] * refuse["height"], accept["width"] * accept["height"]
-            if not _LEAST_AREA < area[0] / max(area[1], 1) < 1 / _LEAST_AREA:
-                text = f"refusing has {area[0]:.0f} px² to press, accepting {area[1]:.0f}"
-                return Verdict(rule, Outcome.UNKNOWN, "needs-human", (Fact(text, run.scenario),))
-            return Verdict(rule, Outcome.PASS)
-    return Verdict(rule, Outcome.UNKNOWN, "no-control")
+    """Refusing is in view, readable, and about as large as accepting, in each window."""
+    facts: list[Fact] = []
+    doubtful: list[Fact] = []
+    pairs = list(_pairs(case))
+    for run, accept, refuse in pairs:
+        if accept["in_view"] and not refuse["in_view"]:
+            facts.append(Fact("accepting is in view, refusing is not", run.scenario))
+        contrast = _contrast(refuse["color"], refuse["background"])
+        if contrast is None:
+            doubtful.append(
+                Fact("what refusing is written on has no colour of its own", run.scenario)
+            )
+        elif contrast < _LEAST_CONTRAST:
+            facts.append(Fact(f"refusing has a contrast of {contrast:.1f}:1", run.scenario))
+        area = refuse["width"] * refuse["height"], accept["width"] * accept["height"]
+        if not _LEAST_AREA < area[0] / max(area[1], 1) < 1 / _LEAST_AREA:
+            text = f"refusing has {area[0]:.0f} px² to press, accepting {area[1]:.0f}"
+            doubtful.append(Fact(text, run.scenario))
+    if not pairs:
+        return Verdict(rule, Outcome.UNKNOWN, "no-control")
+    if doubtful and not facts:
+        return Verdict(rule, Outcome.UNKNOWN, "needs-human", tuple(doubtful))
+    return _verdict(case, rule, facts, (), "no-choice", "small")
+
+
+def _contrast(one: str, other: str) -> float | None:
+    """Return the contrast ratio of two computed colours (WCAG 2.2); None unless both are opaque."""
+    lights = []
+    for colour in (one, other):
+        found = re.fullmatch(r"rgb\((\d+), (\d+), (\d+)\)", colour)
+        if found is None:
+            return None
+        parts = [int(part) / 255 for part in found.groups()]
+        red, green, blue = (
+            part / 12.92 if part <= _LINEAR else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        )
+        lights.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
 def _b1(case: Case, rule: str) -> Verdict:
@@ -373,16 +424,14 @@ def _b5(case: Case, rule: str) -> Verdict:
                 )
     if facts:
         return Verdict(rule, Outcome.FAIL, "", tuple(facts.values()))
-    if not case.done("accept"):
-        return Verdict(rule, Outcome.UNKNOWN, case.why_not("accept"))
-    return Verdict(rule, Outcome.PASS)
+    return _verdict(case, rule, (), (), "accept")
 
 
 def _c2(case: Case, rule: str) -> Verdict:
     """Nothing is read before a choice: no cookie is sent to a third party, nothing is fingerprinted."""
     facts: list[Fact] = []
     for run in [*case.of("no-choice"), *case.of("dirty")]:
-        facts += [f for f in _sent(case, run, frozenset()) if case.policy or "of" in f.text]
+        facts += _sent(case, run, frozenset())
         apis = {one.name: one for one in run.observations if one.kind == "fingerprint"}
         if len({name.partition(".")[0] for name in apis}) >= _TRACES:
             for one in apis.values():
@@ -399,103 +448,72 @@ def _c2(case: Case, rule: str) -> Verdict:
             for one in run.observations
             if one.kind == "cookie_sent" and one.name == SEED
         ]
-    return _verdict(case, rule, "no-choice", facts)
+    return _verdict(case, rule, facts, (), "no-choice", "dirty")
 
 
 def _c3(case: Case, rule: str) -> Verdict:
     """Nothing is asked of third parties before a choice."""
     asked = [f for run in case.of("no-choice") for f in _asked(case, run, frozenset())]
-    return _verdict(case, rule, "no-choice", *_sorted(case, [], asked))
+    certain, doubtful = (asked, []) if case.policy else ([], asked)
+    return _verdict(case, rule, certain, doubtful, "no-choice")
 
 
 def _d1(case: Case, rule: str) -> Verdict:
     """After a refusal nothing is kept, sent or asked."""
-    facts: list[Fact] = []
-    doubtful: list[Fact] = []
-    for run in case.of("refuse"):
-        if not run.completed and "refuse" not in run.clicks:
-            continue
-        certain, unclear = _forbidden(case, run, frozenset(), "refuse", "again")
-        nothing: Purposes = frozenset()
-        asked = _asked(case, run, nothing, "refuse", "again")
-        kept = certain + _sent(case, run, nothing, "refuse", "again")
-        more = _sorted(case, kept, asked)
-        facts += more[0]
-        doubtful += [*unclear, *more[1]]
-    return _verdict(case, rule, "refuse", facts, doubtful)
+    refused = [run for run in case.of("refuse") if run.completed or "refuse" in run.clicks]
+    found = [_unopened(case, run, frozenset(), "refuse", "again") for run in refused]
+    return _verdict(case, rule, *_together(found), "refuse")
 
 
 def _d2(case: Case, rule: str) -> Verdict:
     """A refusal is remembered."""
-    for run in case.of("return"):
-        if run.facts.get("asked again"):
-            text = "the notice asked again after the browser was started anew"
-            return Verdict(rule, Outcome.FAIL, "", (Fact(text, run.scenario, "return"),))
-    if case.done("return"):
-        return Verdict(rule, Outcome.PASS)
-    if case.done("refuse"):
-        return Verdict(rule, Outcome.UNKNOWN, "kept on the next pages; return was not walked")
-    for run in case.of("refuse"):
-        if run.reason == "no-effect":
-            return Verdict(rule, Outcome.FAIL, "", (Fact(run.facts["error"], run.scenario),))
-    return Verdict(rule, Outcome.UNKNOWN, case.why_not("refuse"))
+    facts = [
+        Fact(f"the notice asked again {run.facts['asked again']}", run.scenario)
+        for run in [*case.of("refuse"), *case.of("return")]
+        if run.facts.get("asked again")
+    ]
+    return _verdict(case, rule, facts, (), "refuse", "return")
 
 
 def _e1(case: Case, rule: str) -> Verdict:
     """After acceptance, what fires is a part of what was declared."""
     if case.policy is None:
         return Verdict(rule, Outcome.UNKNOWN, "needs-policy")
-    facts: list[Fact] = []
-    for run in case.of("accept"):
-        facts += _forbidden(case, run, case.purposes)[0] + _asked(case, run, case.purposes)
-    return _verdict(case, rule, "accept", facts)
+    found = [_unopened(case, run, case.purposes) for run in case.of("accept")]
+    return _verdict(case, rule, *_together(found), "accept")
 
 
 def _e2(case: Case, rule: str) -> Verdict:
     """A way back is to be seen after a choice."""
-    for run in case.of("withdraw"):
-        if run.reason == "no-way-back":
-            return Verdict(rule, Outcome.FAIL, "", (Fact(run.facts["error"], run.scenario),))
-        if run.completed:
-            return Verdict(rule, Outcome.PASS)
-    return Verdict(rule, Outcome.UNKNOWN, case.why_not("withdraw"))
+    facts = [
+        Fact(run.facts["error"], run.scenario)
+        for run in case.of("withdraw")
+        if run.reason == "no-way-back"
+    ]
+    return _verdict(case, rule, facts, (), "withdraw")
 
 
 def _f1(case: Case, rule: str) -> Verdict:
     """One purpose opens what is its own, and nothing else."""
-    runs = case.of("only")
-    if not runs or case.policy is None:
-        return Verdict(rule, Outcome.UNKNOWN, "not-run" if case.policy else "needs-policy")
-    facts: list[Fact] = []
-    for run in runs:
-        granted = frozenset((run.scenario.partition(":")[2],))
-        facts += _forbidden(case, run, granted, "only")[0] + _asked(case, run, granted, "only")
-    if not facts and any(not run.completed for run in runs):
-        return Verdict(rule, Outcome.UNKNOWN, case.why_not("only"))
-    return _verdict(case, rule, "only", facts)
+    if case.policy is None:
+        return Verdict(rule, Outcome.UNKNOWN, "needs-policy")
+    found = [
+        _unopened(case, run, frozenset((run.scenario.partition(":")[2],)), "only")
+        for run in case.of("only")
+    ]
+    return _verdict(case, rule, *_together(found), "only")
 
 
 def _g2(case: Case, rule: str) -> Verdict:
     """Withdrawing costs at most one click more than accepting: the one that opens the choices."""
     accept, withdraw = _clicks(case, "accept"), _clicks(case, "withdraw")
     if accept is None or withdraw is None:
-        return Verdict(rule, Outcome.UNKNOWN, case.why_not("withdraw"))
+        missing = case.missing("withdraw" if withdraw is None else "accept") or "no-control"
+        return Verdict(rule, Outcome.UNKNOWN, missing)
     if withdraw > accept + 1:
         text = f"withdrawing took {withdraw} clicks, accepting {accept}"
         return Verdict(rule, Outcome.FAIL, "", (Fact(text, "withdraw"),))
     return Verdict(rule, Outcome.PASS)
-
-
-def _g3(case: Case, rule: str) -> Verdict:
-    """After a withdrawal nothing is written, sent or asked any more."""
-    facts: list[Fact] = []
-    nothing: Purposes = frozenset()
-    for run in case.of("withdraw"):
-        later = ("withdraw-reload", "withdraw-page")
-        facts += _sent(case, run, nothing, *later) + _asked(case, run, nothing, *later)
-        written = _forbidden(case, run, nothing, *later, kinds=("cookie_kept", "storage_kept"))
-        facts += written[0]
-    return _verdict(case, rule, "withdraw", facts)
 
 
 def _g4(case: Case, rule: str) -> Verdict:
@@ -516,7 +534,7 @@ def _g4(case: Case, rule: str) -> Verdict:
         certain, unclear = _forbidden(case, rest, frozenset(), "withdraw-")
         facts += certain
         doubtful += unclear
-    return _verdict(case, rule, "withdraw", facts, doubtful)
+    return _verdict(case, rule, facts, doubtful, "withdraw")
 
 
 def _origins(run: Run) -> list[Observation]:
@@ -560,11 +578,13 @@ def _j3(case: Case, rule: str) -> Verdict:
     if case.policy is None or not any(t.exempt for t in case.policy.trackers):
         return Verdict(rule, Outcome.NOT_APPLICABLE, "no exempt tracker is declared")
     facts: dict[str, Fact] = {}
-    for run in case.runs:
+    seen = False
+    for run in [*case.of("no-choice"), *case.of("return")]:  # others clear the jar on the way
         set_at: dict[str, str] = {}
         for one in run.observations:
             if one.kind != "cookie_kept" or not case.inventory.exempt(one):
                 continue
+            seen = True
             seconds = one.detail.get("seconds")
             asked = days(seconds) if isinstance(seconds, int) else 0
             if asked and asked > _MOST_DAYS_EXEMPT:
@@ -574,7 +594,9 @@ def _j3(case: Case, rule: str) -> Verdict:
                 text = f"{one.name} was set again at {one.station}: its end moves"
                 facts.setdefault(one.name, Fact(text, run.scenario, one.station, one.at, one.chain))
             set_at.setdefault(one.name, one.station)
-    return _verdict(case, rule, "no-choice", list(facts.values()))
+    if not facts and not seen:
+        return Verdict(rule, Outcome.UNKNOWN, "not-seen")
+    return _verdict(case, rule, list(facts.values()), (), "no-choice", "return")
 
 
 def _k1(case: Case, rule: str) -> Verdict:
@@ -583,37 +605,17 @@ def _k1(case: Case, rule: str) -> Verdict:
     if not layers:
         return Verdict(rule, Outcome.UNKNOWN, "no-notice")
     facts = tuple(
-        Fact(
-            f"a control for {one['goal']} has no name that assistive technology could say",
-            run.scenario,
-        )
+        Fact(f"the {one['role']} «{one['label']}» has no {lacks}", run.scenario)
         for run, layer in layers
         for one in layer["controls"]
-        if not one["label"]
+        for lacks, there in (
+            ("role", one["role"]),
+            ("name", one["label"]),
+            ("state", one["role"] not in _STATEFUL or one["checked"] is not None),
+        )
+        if not there
     )
     return Verdict(rule, Outcome.FAIL if facts else Outcome.PASS, "", facts[:3])
-
-
-def _l1(case: Case, rule: str) -> Verdict:
-    """The browser's signal refuses from the first byte."""
-    facts: list[Fact] = []
-    doubtful: list[Fact] = []
-    for run in case.of("gpc"):
-        kept, asked = _forbidden(case, run, frozenset())[0], _asked(case, run, frozenset())
-        more = _sorted(case, kept, asked)
-        facts += more[0]
-        doubtful += more[1]
-    return _verdict(case, rule, "gpc", facts, doubtful)
-
-
-def _c5(case: Case, rule: str) -> Verdict:
-    """Closing, Escape, scrolling and going on grant nothing."""
-    facts: list[Fact] = []
-    for run in case.of("dismiss"):
-        later = ("dismiss",)
-        facts += _forbidden(case, run, frozenset(), *later)[0]
-        facts += _asked(case, run, frozenset(), *later)
-    return _verdict(case, rule, "dismiss", facts)
 
 
 _DECIDE: dict[str, Callable[[Case, str], Verdict]] = {
@@ -624,10 +626,10 @@ _DECIDE: dict[str, Callable[[Case, str], Verdict]] = {
     "A5": _a5,
     "B1": _b1,
     "B5": _b5,
-    "C1": _emptiness("no-choice"),
+    "C1": _c1,
     "C2": _c2,
     "C3": _c3,
-    "C5": _c5,
+    "C5": _nothing("dismiss", "dismiss"),
     "D1": _d1,
     "D2": _d2,
     "E1": _e1,
@@ -635,11 +637,13 @@ _DECIDE: dict[str, Callable[[Case, str], Verdict]] = {
     "F1": _f1,
     "G1": _e2,
     "G2": _g2,
-    "G3": _g3,
+    "G3": _nothing(
+        "withdraw", "withdraw-reload", "withdraw-page", kinds=("cookie_kept", "storage_kept")
+    ),
     "G4": _g4,
     "H1": _h1,
     "J3": _j3,
     "K1": _k1,
-    "L1": _l1,
+    "L1": _nothing("gpc"),
 }
 DECIDABLE = frozenset(_DECIDE)

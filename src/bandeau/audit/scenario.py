@@ -390,7 +390,8 @@ class _Walk:
         await self.browser.go(self.session, self.plan.url)
         await self._settled()
         if await self.finder.notice() is not None:
-            raise NotDoneError("no-effect", "the notice came back when the page was loaded again")
+            self.result.facts["asked again"] = "when the page was loaded again"
+            raise NotDoneError("asked-again", "the notice came back when the page was loaded again")
 
     async def _state(self) -> str:
         """Return a digest of all that is stored: whether a click changed anything is all it is for."""
@@ -503,7 +504,8 @@ async def _return(walk: _Walk) -> None:
     await walk.choose(Goal.REFUSE, "refuse")
     await walk.restart()
     await walk.arrive("return")
-    walk.result.facts["asked again"] = await walk.finder.notice() is not None
+    if await walk.finder.notice() is not None:
+        walk.result.facts["asked again"] = "after the browser was started anew"
 
 
 async def _only(walk: _Walk) -> None:

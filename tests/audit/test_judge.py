@@ -1,0 +1,188 @@
+"""Verdicts on walks that are written down here: what is certain, what is not, and what was not looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bandeau.audit.judge import Case, Outcome, Verdict, judge
+from bandeau.audit.observe import Observation
+from bandeau.audit.ruleset import load
+from bandeau.audit.scenario import Run
+from bandeau.audit.watch import Setting
+from bandeau.demo.serve import policy as lanterne
+from bandeau.policy.model import Policy
+
+RULES = load()
+# Rules that say "nothing", each with its walk and a station of it that counts.
+NOTHING = {
+    "C5": ("dismiss", "dismiss"),
+    "D1": ("refuse", "refuse"),
+    "G3": ("withdraw", "withdraw-reload"),
+    "L1": ("gpc", "gpc"),
+}
+
+
+def walked(scenario: str, *observed: Observation, **more: Any) -> Run:
+    return Run(
+        scenario, 1, Setting(), **{"completed": True, "observations": list(observed), **more}
+    )
+
+
+def verdict(rule: str, *runs: Run, policy: Policy | None = None) -> Verdict:
+    (found,) = judge(Case(runs, policy), [RULES[rule]])
+    return found
+
+
+def asked(station: str) -> Observation:
+    return Observation(
+        "request",
+        station,
+        1,
+        "https://fonts.cdn.test/a.woff",
+        "fonts.cdn.test",
+        third=True,
+        chain=(),
+    )
+
+
+def kept(station: str, name: str = "zid", *, third: bool = False, **detail: Any) -> Observation:
+    more = {"seconds": 99_999_999, "by": "http", **detail}
+    return Observation("cookie_kept", station, 1, name, "site.test", third, (), more)
+
+
+def layer(**more: Any) -> dict[str, Any]:
+    look = {
+        "in_view": True, "in_text": False, "width": 100, "height": 44, "role": "button",
+        "color": "rgb(0, 0, 0)", "background": "rgb(255, 255, 255)", "checked": None, "disabled": False,
+    }  # fmt: skip
+    accept = {**look, "goal": "accept", "label": "Accept"}
+    return {"controls": [accept, {**look, "goal": "refuse", "label": "Refuse", **more}]}
+
+
+@pytest.mark.parametrize(("rule", "where"), NOTHING.items())
+def test_without_a_policy_only_what_is_certain_fails(rule: str, where: tuple[str, str]) -> None:
+    scenario, station = where
+    assert verdict(rule, walked(scenario)).outcome is Outcome.PASS
+    for doubtful in (asked(station), kept(station)):
+        found = verdict(rule, walked(scenario, doubtful))
+        assert (found.outcome, found.reason) == (Outcome.UNKNOWN, "unclassified")
+        assert found.facts
+    assert verdict(rule, walked(scenario, kept(station, third=True))).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(("rule", "where"), NOTHING.items())
+def test_with_a_policy_what_is_not_declared_fails(rule: str, where: tuple[str, str]) -> None:
+    scenario, station = where
+    policy = lanterne(8000)
+    for wrong in (asked(station), kept(station)):
+        assert verdict(rule, walked(scenario, wrong), policy=policy).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(("rule", "where"), NOTHING.items())
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ({"completed": False, "reason": "time"}, "time"),
+        ({"unwatched": ["a worker"]}, "not-watched"),
+    ],
+)
+def test_every_walk_has_to_end_with_all_of_it_watched(
+    rule: str, where: tuple[str, str], broken: dict[str, Any], reason: str
+) -> None:
+    found = verdict(rule, walked(where[0]), walked(where[0], **broken))
+    assert (found.outcome, found.reason) == (Outcome.UNKNOWN, reason)
+    assert verdict(rule).reason == "not-run"
+
+
+def test_a_missing_notice_is_a_finding_only_beside_what_certainly_needs_one() -> None:
+    found = {
+        verdict("A1", walked("no-choice", *observed)).outcome
+        for observed in ([asked("no-choice")], [kept("no-choice")])
+    }
+    assert found == {Outcome.UNKNOWN}
+    assert verdict("A1", walked("no-choice")).outcome is Outcome.NOT_APPLICABLE
+    assert verdict("A1", walked("no-choice", kept("", third=True))).outcome is Outcome.FAIL
+    assert verdict("A1", walked("no-choice", layers=[layer()])).outcome is Outcome.PASS
+
+
+def test_reading_is_judged_on_a_profile_that_was_used_before() -> None:
+    once = walked("no-choice")
+    assert verdict("C2", once).reason == "not-run"
+    assert verdict("C2", once, walked("dirty", completed=False, reason="error")).reason == "error"
+    assert verdict("C2", once, walked("dirty")).outcome is Outcome.PASS
+
+
+def test_a_refusal_without_effect_says_nothing_of_how_long_one_lasts() -> None:
+    refused, back = walked("refuse"), walked("return")
+    nothing = walked("refuse", completed=False, reason="no-effect")
+    assert verdict("D2", nothing, back).reason == "no-effect"
+    assert verdict("D2", refused).reason == "not-run"
+    assert verdict("D2", refused, back).outcome is Outcome.PASS
+    for scenario in ("refuse", "return"):
+        again = walked(scenario, facts={"asked again": "when the page was loaded again"})
+        assert verdict("D2", refused, back, again).outcome is Outcome.FAIL
+
+
+def test_one_way_back_that_is_missing_is_enough() -> None:
+    lost = walked("withdraw", completed=False, reason="no-way-back", facts={"error": "none found"})
+    assert verdict("E2", walked("withdraw"), lost).outcome is Outcome.FAIL
+    assert verdict("E2", walked("withdraw")).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("look", "outcome"),
+    [
+        ({}, Outcome.PASS),
+        ({"in_view": False}, Outcome.FAIL),
+        ({"color": "rgb(170, 170, 170)"}, Outcome.FAIL),  # 2.3:1 on white
+        ({"color": "rgb(118, 118, 118)"}, Outcome.PASS),  # 4.5:1
+        ({"background": "rgba(0, 0, 0, 0)"}, Outcome.UNKNOWN),
+        ({"width": 50}, Outcome.UNKNOWN),
+    ],
+)
+def test_refusing_is_seen_and_read_as_well_in_each_window(
+    look: dict[str, Any], outcome: Outcome
+) -> None:
+    wide, small = (walked(name, layers=[layer()]) for name in ("no-choice", "small"))
+    assert verdict("A5", wide).reason == "not-run"
+    assert verdict("A5", wide, small).outcome is Outcome.PASS
+    assert verdict("A5", wide, walked("small", layers=[layer(**look)])).outcome is outcome
+
+
+def test_a_link_in_the_text_of_one_window_is_no_button() -> None:
+    wide, small = (
+        walked("no-choice", layers=[layer()]),
+        walked("small", layers=[layer(in_text=True)]),
+    )
+    assert verdict("A4", wide, small).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"),
+    [({"label": ""}, "name"), ({"role": ""}, "role"), ({"role": "switch"}, "state")],
+)
+def test_a_control_without_role_name_or_state_is_named(lacks: dict[str, Any], said: str) -> None:
+    assert verdict("K1", walked("no-choice", layers=[layer()])).outcome is Outcome.PASS
+    found = verdict("K1", walked("no-choice", layers=[layer(**lacks)]))
+    assert found.outcome is Outcome.FAIL
+    assert found.facts[0].text.endswith(f"has no {said}")
+
+
+def test_an_exempt_tracker_that_nobody_saw_is_not_judged() -> None:
+    policy = lanterne(8000)
+    both = walked("no-choice"), walked("return")
+    assert verdict("J3", *both, policy=policy).reason == "not-seen"
+    once = walked("no-choice", kept("arrive", "lanterne_depuis", seconds=86_400))
+    assert verdict("J3", once, policy=policy).reason == "not-run"
+    assert verdict("J3", once, both[1], policy=policy).outcome is Outcome.PASS
+    long = walked("no-choice", kept("arrive", "lanterne_depuis", seconds=397 * 86_400))
+    assert verdict("J3", long, policy=policy).outcome is Outcome.FAIL
+
+
+def test_a_rule_that_nothing_decides_says_so() -> None:
+    for rule in RULES:
+        assert verdict(rule).outcome is not Outcome.PASS
+    assert verdict("A6", walked("no-choice")).reason == "not-implemented"
+    assert verdict("I1", walked("no-choice")).reason == "needs-server"
