@@ -186,7 +186,6 @@ def test_a_retry_is_known_in_every_process_right_after_another_has_rotated_the_k
     other.close()
 
 
-@pytest.mark.xfail(strict=True, reason="retries are kept under a secret that others do not know")
 def test_a_retry_is_known_in_every_process_after_a_kill_within_a_rotation(tmp_path: Path) -> None:
     other = at(tmp_path)
     made = decision(other.snapshot(SHOWN), "a")

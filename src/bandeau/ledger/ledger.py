@@ -33,7 +33,7 @@ from bandeau.errors import (
 )
 from bandeau.ledger import entry, note, record
 from bandeau.ledger.entry import SALT, Entry, Kind, Reason
-from bandeau.ledger.keys import Keys
+from bandeau.ledger.keys import Keys, derive
 from bandeau.ledger.log import Log
 from bandeau.ledger.receipt import Receipt
 from bandeau.ledger.store import REPLAY_DAYS, Batch, Head, Make, Replay, Seen, Store
@@ -119,6 +119,7 @@ class Ledger(Log):
         self._keep_days = keep_days
         self._forgotten = self._retained = 0
         self._marked = 0.0
+        self._seal = b""  # of the secret that signs: every process that may write knows it
         self._signer = self._opened(origin, recovering=recovering)
 
     @property
@@ -248,7 +249,7 @@ class Ledger(Log):
         """
         before = self._signer
         self.keys.add()
-        self._hand_over(note.Signer(self.origin, self.keys.derived("log")[0]), before)
+        self._hand_over(self.origin, before)
 
     def recover(self, *, renamed: bool) -> None:
         """Go on where the key is lost, or under a new name where an older backup was restored.
@@ -258,7 +259,7 @@ class Ledger(Log):
         if renamed:
             self.keys.add()
         name = _unused(self.keys, self.origin.partition("/~")[0]) if renamed else self.origin
-        self._hand_over(note.Signer(name, self.keys.derived("log")[0]), None)
+        self._hand_over(name, None)
 
     def checkpoint_at(self, size: int) -> bytes:
         """Return the signed checkpoint of an earlier size."""
@@ -283,10 +284,11 @@ class Ledger(Log):
             return self._begun(_unused(self.keys, origin))
         if recovering:
             return note.Signer(head.origin, self.keys.derived("log")[0])
-        for seed in self.keys.derived("log"):
-            signer = note.Signer(head.origin, seed)
+        for secret in reversed(self.keys.secrets):
+            signer = note.Signer(head.origin, derive(secret, "log"))
             if signer.verifier.vkey == head.vkey:
                 self._ahead(head)
+                self._seal = derive(secret, "retry")
                 return signer
         raise KeyFileError(
             f"{self.keys.path}: another key signed {self.store.url} ({head.vkey}); put that key file"
@@ -360,7 +362,8 @@ class Ledger(Log):
         if retry is None:
             return ()
         found = []
-        for secret in self.keys.derived("retry"):
+        secrets = self.keys.derived("retry")
+        for secret in sorted(secrets, key=lambda one: one != self._seal):  # not all know a newer
             key = hmac.new(secret, b"key\n" + retry.key, hashlib.sha256).digest()
             bound = hmac.new(secret, key + retry.bound, hashlib.sha256).digest()
             found.append((key[:16], bound[:16]))
@@ -417,13 +420,17 @@ class Ledger(Log):
             return
         results: dict[int, Stored | LedgerError] = {}
         sealed: list[tuple[_Sealed, ...]] = []
+        signers: list[note.Signer] = []
 
         def keys() -> list[bytes]:
+            signers[:] = [self._signer]  # before the secrets: a rotation may come between
             sealed[:] = [self._sealed(one.retry) for one in batch]
             return [key for replays in sealed for key, _ in replays]
 
         def make(head: Head | None, seen: Seen) -> Batch | None:
             results.clear()
+            if self._signer is not signers[0]:
+                raise _OtherKeyError(self.vkey)
             return self._made(_there(head), seen, batch, sealed, results)
 
         try:
@@ -582,8 +589,10 @@ class Ledger(Log):
         one = make(digest.digest())
         return self._logged(lambda _: one, f"{word} {digest.hexdigest()}", document=content)
 
-    def _hand_over(self, new: note.Signer, old: note.Signer | None) -> None:
+    def _hand_over(self, name: str, old: note.Signer | None) -> None:
         """Log the key that signs from now on, in one step with what it signs first."""
+        secret = self.keys.secrets[-1]
+        new = note.Signer(name, derive(secret, "log"))
         vkey = new.verifier.vkey
 
         def make(head: Head | None, _: Seen) -> Batch:
@@ -604,7 +613,7 @@ class Ledger(Log):
             return batch
 
         self.store.commit(make)
-        self._signer = new
+        self._signer, self._seal = new, derive(secret, "retry")
 
     def _mark(self, *, force: bool = False) -> None:
         """Note beside the key file how far it has signed, once a second."""
