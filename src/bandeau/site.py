@@ -226,18 +226,17 @@ class Site:
 
     def visitor(self, request: Request) -> Visitor:
         """Return what holds for a request; what cannot be read of it is no choice."""
-        sent = request.every(b"cookie")
-        small = sum(map(len, sent)) + len(request.host) <= _REMEMBERED
+        sent, signals = request.every(b"cookie"), request.every(b"sec-gpc")
+        small = sum(map(len, sent + signals)) + len(request.host) <= _REMEMBERED
         read = self._remembered if small else self._visitor_of
-        signal = opted_out(request.every(b"sec-gpc"))
-        return read(request.scheme, request.host, sent, signal, self._now())
+        return read(request.scheme, request.host, sent, signals, self._now())
 
     def _visitor_of(
         self,
         scheme: str,
         host: str,
         sent: tuple[bytes, ...],
-        signal: bool,  # noqa: FBT001 (a cache key has no names)
+        signals: tuple[bytes, ...],
         now: int,
     ) -> Visitor:
         """Read the head of a request; the answer holds for a minute: `now` is in minutes, UTC."""
@@ -252,7 +251,7 @@ class Site:
             choice = cookie.decode(
                 found.pop(), self.published, self._keys, now=now, valid_days=valid
             )
-        consent = consent_of(choice, self.current, self.published, signal=signal)
+        consent = consent_of(choice, self.current, self.published, signal=opted_out(signals))
         objection = endpoints.objection_name(scheme)
         objected = any(
             b"0" in value_of(header, objection) for header in sent if objection in header
@@ -544,8 +543,11 @@ class Exchange:
         out = [
             pair
             for pair in request.headers
-            if pair[0] not in dropped
-            and not (pair[0].startswith(hidden) and heads.HIDDEN.fullmatch(pair[0]))
+            if pair[0] in heads.USUAL
+            or not (
+                pair[0] in dropped
+                or (pair[0].startswith(hidden) and heads.HIDDEN.fullmatch(pair[0]))
+            )
         ]
         page = may_be_page(request)
         if page or request.first(b"if-none-match"):

@@ -103,6 +103,7 @@ def test_geolocation_that_an_edge_adds_is_known_by_name() -> None:
     ):
         assert h.HIDDEN.fullmatch(name)
     assert not h.HIDDEN.fullmatch(b"cf-ray")
+    assert not [name for name in h.USUAL if h.HIDDEN.fullmatch(name)]
 
 
 @pytest.mark.parametrize(

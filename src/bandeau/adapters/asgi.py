@@ -34,14 +34,12 @@ class Middleware:
         self.site = site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
+        if scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
-        else:
+            return
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         exchange = self.site.exchange(request_of(scope))
         if exchange.endpoint:
             body = await read_body(receive, self.site.max_form)
@@ -79,14 +77,18 @@ class Responder:
         self._exchange = exchange
         self._send = send
         self._filtered: Any = None
+        self._passes = False  # the body is no page: it goes through as it is
         self._begun = False  # a piece of the body has gone through
 
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
-        if kind == "http.response.start":
+        if kind == "http.response.body":
+            if self._passes:
+                await self._send(message)
+            elif self._filtered is not None:
+                await self._body(message)
+        elif kind == "http.response.start":
             await self._start(message)
-        elif kind == "http.response.body":
-            await self._body(message)
         elif kind == "http.response.early_hint":
             links = [(b"link", link) for link in message.get("links", ())]
             kept = [value for _, value in self._exchange.informational(links)]
@@ -98,26 +100,21 @@ class Responder:
     async def _start(self, message: Message) -> None:
         headers = raw(message.get("headers", ()))
         try:
-            self._filtered = self._exchange.response(message["status"], headers)
+            self._filtered = found = self._exchange.response(message["status"], headers)
+            self._passes = found.passthrough
         except Exception:  # noqa: BLE001 (it fails closed, and a page still comes)
             _log.exception("the gate failed on a response's head: nothing of it is sent")
-            self._filtered = None
             await send_reply(self._send, self._exchange.failure(500), head=False)
             return
         await self._send(
             {
                 "type": "http.response.start",
-                "status": self._filtered.status,
-                "headers": self._filtered.headers,
+                "status": found.status,
+                "headers": found.headers,
             }
         )
 
     async def _body(self, message: Message) -> None:
-        if self._filtered is None:
-            return
-        if self._filtered.passthrough:
-            await self._send(message)
-            return
         chunk, more = message.get("body", b""), message.get("more_body", False)
         if not (self._begun or more):
             chunk = self._filtered.whole(chunk)

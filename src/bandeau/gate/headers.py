@@ -64,8 +64,13 @@ HIDDEN = re.compile(  # what says where a visitor is, and a client's word for wh
     rb"|country|region)|cloudfront-viewer-(?:city|country.*|latitude|longitude|postal-code|time-zone"
     rb"|metro-code)|fastly-geo-.*|x-vercel-ip-.*"
 )
-
-
+# What most requests have, and nothing of the above: it is passed on without a closer look.
+USUAL = frozenset(
+    b"host connection accept accept-language user-agent referer origin cache-control pragma priority"
+    b" content-type content-length if-none-match if-modified-since range sec-fetch-dest sec-fetch-mode"
+    b" sec-fetch-site sec-fetch-user upgrade-insecure-requests sec-ch-ua sec-ch-ua-mobile"
+    b" sec-ch-ua-platform authorization x-requested-with".split()
+)
 LOCATING = (b"geolocation", b"x-", b"cf-", b"cloudfront-", b"fastly-")  # how those names begin
 OURS = (b"bd-",)
 # Caching orders to edges, which know nothing of a visitor's state.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 from bandeau.gate import cookies, csp, strict
@@ -22,11 +23,11 @@ from bandeau.wire.headers import RawHeaders, first, replaced, tokens, vary
 from bandeau.wire.messages import Request
 
 PAGES = (b"text/html", b"application/xhtml+xml")
+_SHOWN = frozenset((b"document", b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
 # What a response may be fetched as when its own policy governs what runs in it.
-_GOVERNED = frozenset((b"document", b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
-_WORKERS = frozenset(
-    (b"worker", b"sharedworker", b"serviceworker", b"audioworklet", b"paintworklet")
-)
+_GOVERNED = _SHOWN | {
+    b"worker", b"sharedworker", b"serviceworker", b"audioworklet", b"paintworklet"
+}  # fmt: skip
 _PASSIVE = (b"image/", b"audio/", b"video/", b"font/")
 _MARK = 3  # bytes of the longest byte order mark
 _BODILESS = (204, 205, 304)
@@ -112,7 +113,7 @@ class Filtered:
         kind = (first(upstream, b"content-type") or b"").lower()
         self.page = page = is_page(kind)
         destination = setting.destination
-        governed = page or destination in _GOVERNED or destination in _WORKERS
+        governed = page or destination in _GOVERNED
         out, names = upstream, [name for name, _ in upstream]
         if b"set-cookie" in names:
             out = cookies.response(out, setting.allowance).headers
@@ -238,6 +239,7 @@ def _allows(setting: Setting) -> Callable[[str, str], bool]:
     return lambda host, kind: kind in kinds or setting.allowance.allows(host, kind)
 
 
+@lru_cache(maxsize=256)
 def is_page(kind: bytes) -> bool:
     """Say whether a Content-Type, in lower case, is HTML; nothing is guessed."""
     return kind.partition(b";")[0].strip() in PAGES
@@ -246,7 +248,7 @@ def is_page(kind: bytes) -> bool:
 def may_be_page(request: Request) -> bool:
     """Say whether the answer to a request may be HTML that a browser shows."""
     destination = request.first(b"sec-fetch-dest")
-    if destination is None or destination in _GOVERNED:
+    if destination is None or destination in _SHOWN:
         return True
     return b"text/html" in b",".join(request.every(b"accept"))
 

@@ -39,6 +39,8 @@ def view(request: Request, status: int, *, page: bool, own: Container[str]) -> V
 
     `page` says that it is HTML; a 304 has no type, and is a view where a page was asked for.
     """
+    if not page and status != 304:  # noqa: PLR2004 (most of what is answered)
+        return None
     destination = request.first(b"sec-fetch-dest")
     shown = (page and status == 200) or (status == 304 and destination == b"document")  # noqa: PLR2004
     if request.method != "GET" or not shown or destination not in (None, b"document"):
