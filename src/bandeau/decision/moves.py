@@ -7,6 +7,8 @@ accept_all, custom and add.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from bandeau.decision.model import Event, State
 
 Purposes = frozenset[str]
@@ -59,6 +61,7 @@ def state_of(granted: Purposes, purposes: Purposes) -> State:
     return State.GRANTED if granted == purposes else State.PARTIAL
 
 
+@lru_cache(maxsize=1024)
 def move(
     state: State, event: Event, granted: Purposes, named: Purposes, purposes: Purposes
 ) -> tuple[State, Purposes]:

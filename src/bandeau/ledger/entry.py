@@ -15,7 +15,6 @@ not even by trying all that it could have been.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import struct
@@ -105,7 +104,7 @@ def audit(sha256: bytes) -> Entry:
 
 def decision(record: bytes, salt: bytes) -> Entry:
     """Return the commitment to a record."""
-    return Entry(Kind.DECISION, hmac.new(salt, _DECISION + record, hashlib.sha256).digest())
+    return Entry(Kind.DECISION, hmac.digest(salt, _DECISION + record, "sha256"))
 
 
 def erasure(index: int, reason: Reason, day: int) -> Entry:

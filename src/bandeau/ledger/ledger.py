@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from functools import partial
 
 from bandeau.decision.model import Decision, Published
 from bandeau.errors import (
@@ -45,6 +46,7 @@ WAIT_SECONDS = 10.0  # for a decision to be stored
 _MARK_SECONDS = 1.0
 _ROTATIONS = 5  # of the key, in the time of one commit
 _DAY = 1440  # minutes
+_OF_A_DECISION = ("entry", "record", "record_key")  # tables
 _log = logging.getLogger("bandeau")
 
 
@@ -60,7 +62,7 @@ class Retry:
     bound: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
     """A decision that is on disk: its index, and what makes its receipt."""
 
@@ -71,7 +73,7 @@ class Stored:
 _Sealed = tuple[bytes, bytes]  # keyed hashes of a retry's key, and of what binds it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Waiting:
     record: bytes
     replaces: int | None
@@ -364,8 +366,8 @@ class Ledger(Log):
         found = []
         secrets = self.keys.derived("retry")
         for secret in sorted(secrets, key=lambda one: one != self._seal):  # not all know a newer
-            key = hmac.new(secret, b"key\n" + retry.key, hashlib.sha256).digest()
-            bound = hmac.new(secret, key + retry.bound, hashlib.sha256).digest()
+            key = hmac.digest(secret, b"key\n" + retry.key, "sha256")
+            bound = hmac.digest(secret, key + retry.bound, "sha256")
             found.append((key[:16], bound[:16]))
         return tuple(found)
 
@@ -478,6 +480,7 @@ class Ledger(Log):
         salts = os.urandom(SALT * len(waiting))
         new: list[tuple[int, bytes]] = []  # places in what waits, and salts
         leaves: list[bytes] = []
+        entries, records, salted = (batch.rows.setdefault(table, []) for table in _OF_A_DECISION)
         first: dict[bytes, int] = {}  # a retry's key to the place where it came first
         repeated: list[tuple[int, int]] = []
         for place, one in enumerate(waiting):
@@ -496,9 +499,9 @@ class Ledger(Log):
                 first[replays[0][0]] = place
             salt = salts[SALT * place : SALT * (place + 1)]
             content = entry.decision(one.record, salt).encode()
-            batch.add("entry", index, content)
-            batch.add("record", index, one.record, one.replaces)
-            batch.add("record_key", index, salt)
+            entries.append((index, content))
+            records.append((index, one.record, one.replaces))
+            salted.append((index, salt))
             new.append((place, salt))
             leaves.append(leaf(content))
             index += 1
@@ -507,7 +510,7 @@ class Ledger(Log):
         growth = self._grown(batch, head, leaves)
         for at, (place, salt) in enumerate(new, head.tree.size):
             one = waiting[place]
-            receipt = _Proved(growth, at, one.record, salt, batch.head.checkpoint)
+            receipt = partial(_proved, growth, at, one.record, salt, batch.head.checkpoint)
             results[place] = Stored(at, receipt)
             if sealed[place]:
                 batch.add("replay", *sealed[place][0], at, growth.tree.size, one.day)
@@ -633,20 +636,10 @@ class _OtherKeyError(LedgerError):
     """Another process has put the log under another key."""
 
 
-class _Proved:
-    """A receipt that is made when somebody asks for it: paths cost more than entries."""
-
-    __slots__ = ("_checkpoint", "_growth", "_index", "_record", "_salt")
-
-    def __init__(
-        self, growth: Growth, index: int, line: bytes, salt: bytes, checkpoint: bytes
-    ) -> None:
-        self._growth, self._index = growth, index
-        self._record, self._salt, self._checkpoint = line, salt, checkpoint
-
-    def __call__(self) -> Receipt:
-        path = tuple(inclusion(self._index, self._growth.tree.size, self._growth.node))
-        return Receipt(self._index, self._record, self._salt, path, self._checkpoint)
+def _proved(growth: Growth, index: int, line: bytes, salt: bytes, checkpoint: bytes) -> Receipt:
+    """Make a receipt when somebody asks for it: paths cost more than entries."""
+    path = tuple(inclusion(index, growth.tree.size, growth.node))
+    return Receipt(index, line, salt, path, checkpoint)
 
 
 _Told = tuple[Future[Stored] | asyncio.Future[Stored], Stored | LedgerError]

@@ -42,6 +42,7 @@ _PURPOSE = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
 _WORD = {True: "yes", False: "no"}
 
 
+@lru_cache(maxsize=1024)  # decisions of one minute are often the same
 def encode(decision: Decision) -> bytes:
     """Return a decision's line, without a line end. Raises RecordError for what cannot be read back."""
     replaces = "none" if decision.replaces is None else decision.replaces

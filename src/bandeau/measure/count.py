@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bandeau.wire.hosts import target
 from bandeau.wire.messages import Request
 
 DEVICES = ("phone", "tablet", "desktop")
 PATH_LENGTH = 300  # characters of a path that are kept
+_AGENT = 512  # bytes of a user agent that are looked at
 _ROBOT = re.compile(
     rb"bot\b|bot/|crawl|spider|slurp|headless|lighthouse|preview|monitor|archiv|facebookexternalhit"
     rb"|curl/|wget/|python|java/|go-http|okhttp|libwww|httpclient|axios|node-fetch",
@@ -57,6 +59,11 @@ def view(request: Request, status: int, *, page: bool, own: Container[str]) -> V
 
 def device(agent: bytes) -> str:
     """Return a device's class: an Android without "Mobile" is a tablet (as its makers advise)."""
+    return _device(agent[:_AGENT])
+
+
+@lru_cache(maxsize=1024)
+def _device(agent: bytes) -> str:
     if _TABLET.search(agent):
         return "tablet"
     if _PHONE.search(agent):
