@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 
 from bandeau.decision.model import Published
-from bandeau.errors import LedgerError
+from bandeau.errors import ConflictError, LedgerError
 from bandeau.ledger import sqlite
 from bandeau.ledger.entry import Reason
 from bandeau.ledger.ledger import Ledger
@@ -440,6 +440,18 @@ def test_a_record_that_cannot_be_read_keeps_nobody_from_deciding(
     ledger = Ledger(store, keys, "", keep_days=100, now=lambda: NOW)
     for name in ("one", "two"):
         ledger.append(decision(1, name))
+    ledger.close()
+
+
+@pytest.mark.parametrize("change", ["idx = idx - 1", "size = size - 1", "bound = key"])
+def test_a_changed_replay_gives_nobody_another_s_record(tmp_path: Path, change: str) -> None:
+    ledger = at(tmp_path)
+    made = decision(ledger.snapshot(SHOWN), "a")
+    for name in ("other", "mine"):
+        ledger.append(made, retry(name))
+    altered(tmp_path / DATABASE, f"UPDATE replay SET {change}")
+    with pytest.raises(ConflictError):
+        ledger.append(made, retry("mine"))
     ledger.close()
 
 

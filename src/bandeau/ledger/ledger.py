@@ -70,7 +70,9 @@ class Stored:
     receipt: Callable[[], Receipt]
 
 
-_Sealed = tuple[bytes, bytes]  # keyed hashes of a retry's key, and of what binds it
+_Sealed = tuple[
+    bytes, bytes
+]  # keyed hashes of a retry's key (what is stored), and of what binds it
 
 
 @dataclass(slots=True)
@@ -368,7 +370,7 @@ class Ledger(Log):
         for secret in sorted(secrets, key=lambda one: one != self._seal):  # not all know a newer
             key = hmac.digest(secret, b"key\n" + retry.key, "sha256")
             bound = hmac.digest(secret, key + retry.bound, "sha256")
-            found.append((key[:16], bound[:16]))
+            found.append((key[:16], bound))
         return tuple(found)
 
     def _awake(self) -> None:
@@ -513,7 +515,9 @@ class Ledger(Log):
             receipt = partial(_proved, growth, at, one.record, salt, batch.head.checkpoint)
             results[place] = Stored(at, receipt)
             if sealed[place]:
-                batch.add("replay", *sealed[place][0], at, growth.tree.size, one.day)
+                key, bound = sealed[place][0]
+                size = growth.tree.size
+                batch.add("replay", key, _tied(bound, at, size), at, size, one.day)
         for place, earlier in repeated:
             same = sealed[place] == sealed[earlier]
             results[place] = results[earlier] if same else _conflict()
@@ -537,7 +541,7 @@ class Ledger(Log):
         return growth
 
     def _replayed(self, known: Replay, bound: bytes) -> Stored | LedgerError:
-        if not hmac.compare_digest(known.bound, bound):
+        if not hmac.compare_digest(known.bound, _tied(bound, known.index, known.size)):
             return _conflict()
 
         def receipt() -> Receipt:
@@ -660,6 +664,11 @@ def _there(head: Head | None) -> Head:
     if head is None:
         raise LedgerError("the log's head is gone")
     return head
+
+
+def _tied(bound: bytes, index: int, size: int) -> bytes:
+    """Tie a retry to its answer, so that a row that was changed gives nobody another's record."""
+    return hmac.digest(bound, b"%d %d" % (index, size), "sha256")[:16]
 
 
 def _conflict() -> ConflictError:
