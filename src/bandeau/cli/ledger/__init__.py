@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from bandeau.cli.lazy import Lazy
 
 _COMMANDS = {
     "dossier": ("dossier", "Pack everything that a regulator asks for into one file."),
@@ -26,24 +26,6 @@ _COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
-    """Finds commands by name without importing them: `--help` stays quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
-            return None
-        module = import_module(f"bandeau.cli.ledger.{_COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in sorted(_COMMANDS.items())])
-
-
-@click.group(cls=_Lazy)
+@click.group(cls=Lazy, package=__name__, lazy=_COMMANDS)
 def ledger() -> None:
     """Show, prove, check, erase and publish what was decided."""
