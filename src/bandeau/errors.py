@@ -6,7 +6,9 @@ BandeauError
 ├── LedgerError      decisions cannot be stored or read
 │   ├── LedgerBusyError   too many are waiting: come back later
 │   └── ConflictError     a retry that is not the request it claims to repeat
-└── RecordError      not a decision's record (our own mistake, or a file that was tampered with)
+├── RecordError      not a decision's record (our own mistake, or a file that was tampered with)
+├── RulesetError     the inspector's rules, as they stand in their files (`audit.ruleset`)
+└── LexiconError     its lexicon or its list of notices, likewise (`audit.lexicon`)
 """
 
 from __future__ import annotations

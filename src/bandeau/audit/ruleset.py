@@ -19,7 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from bandeau.errors import BandeauError
 
-RULESET_VERSION = 1
+RULESET_VERSION = 2
 FORCES = {"L": "law or judgment", "G": "guidance of a regulator", "B": "best practice"}
 SEVERITIES = {"C": "critical", "M": "major", "m": "minor"}
 REACHES = {

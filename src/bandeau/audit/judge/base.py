@@ -1,0 +1,257 @@
+"""What rules are judged with: the case, facts, verdicts, and what was there that nothing opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bandeau.audit.inventory import Inventory, allowed
+from bandeau.audit.observe import Observation, days
+from bandeau.audit.scenario import Run
+from bandeau.policy.model import Policy
+
+Purposes = frozenset[str]
+Decide = Callable[["Case", str], "Verdict"]
+KEPT = ("cookie_kept", "cookie_in_jar", "storage_kept", "storage_there")
+ASKED = ("request", "connection", "beacon")
+_LINEAR = 0.04045  # below it sRGB is linear (WCAG 2.2, "relative luminance")
+
+
+class Outcome(StrEnum):
+    """What a rule came to."""
+
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    PASS = "pass"  # noqa: S105 (no password)
+    NOT_APPLICABLE = "not applicable"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One piece of evidence in words, with where it was seen and who started it."""
+
+    text: str
+    scenario: str = ""
+    station: str = ""
+    at: int = 0  # milliseconds
+    chain: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A rule, what it came to, and why."""
+
+    rule: str
+    outcome: Outcome
+    reason: str = ""
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(slots=True)
+class Case:
+    """All that is judged: the runs of every scenario, against a policy where there is one."""
+
+    runs: Sequence[Run]
+    policy: Policy | None
+    inventory: Inventory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.inventory = Inventory(self.policy)
+
+    def of(self, scenario: str) -> list[Run]:
+        """Return the runs of a scenario."""
+        return [run for run in self.runs if run.scenario.partition(":")[0] == scenario]
+
+    def missing(self, *scenarios: str) -> str:
+        """Say in a word what keeps scenarios from being judged; "" where all runs ended, all watched."""
+        for scenario in scenarios:
+            if not self.of(scenario):
+                return "not-run"
+            for run in self.of(scenario):
+                if not run.completed or run.unwatched:
+                    return run.reason or "not-watched"
+        return ""
+
+    @property
+    def purposes(self) -> Purposes:
+        """Every purpose that needs consent."""
+        return frozenset(self.policy.consentable) if self.policy else frozenset()
+
+
+def after(run: Run, *beginnings: str) -> Iterator[Observation]:
+    """Return what was observed at stations whose names begin so; none given: at all of them."""
+    return (one for one in run.observations if not beginnings or one.station.startswith(beginnings))
+
+
+def forbidden(
+    case: Case, run: Run, granted: Purposes, *stations: str, kinds: tuple[str, ...] = KEPT
+) -> tuple[list[Fact], list[Fact]]:
+    """Return the kept items that nothing granted opens: those that are certain, and the unclassified."""
+    certain: dict[tuple[str, str, str], Fact] = {}
+    doubtful: dict[tuple[str, str, str], Fact] = {}
+    wrote = writers(run)
+    for one in after(run, *stations):
+        if one.kind not in kinds:
+            continue
+        key = (str(one.detail.get("area", "cookie")), one.name, one.host)
+        needs = case.inventory.purposes_of_item(one)
+        if needs and allowed(needs, granted, every=True):
+            continue
+        fact = kept_fact(one, run, wrote, needs)
+        if case.policy or one.third:
+            certain.setdefault(key, fact)
+        else:
+            doubtful.setdefault(key, fact)
+    return list(certain.values()), [f for key, f in doubtful.items() if key not in certain]
+
+
+def writers(run: Run) -> dict[tuple[str, str], Observation]:
+    """Return who wrote each item, by its kind and name: the jar does not say."""
+    found: dict[tuple[str, str], Observation] = {}
+    for one in run.observations:
+        if one.kind in ("cookie_kept", "storage_kept") and one.chain != ("unattributed",):
+            found.setdefault((str(one.detail.get("area", "cookie")), one.name), one)
+    return found
+
+
+def kept_fact(
+    one: Observation,
+    run: Run,
+    writers: dict[tuple[str, str], Observation],
+    needs: list[Purposes] | None,
+) -> Fact:
+    """Say what was kept, whose it is, how long it lives, what it is declared for, and who wrote it."""
+    area = str(one.detail.get("area", "cookie"))
+    writer = writers.get((area, one.name))
+    seconds = (writer or one).detail.get("seconds")
+    lasts = days(seconds) if isinstance(seconds, int) else None
+    words = {
+        "cookie": "cookie",
+        "local_storage": "local storage key",
+        "session_storage": "session storage key",
+        "indexed_db": "database",
+        "cache": "cache",
+        "service_worker": "service worker",
+    }[area]
+    declared = (
+        "not declared"
+        if needs is None
+        else "needs " + " and ".join(sorted({p for group in needs for p in group}))
+    )
+    age = f", {lasts:g} days" if lasts else ""
+    by = "unattributed" if writer is None else _by(writer)
+    text = f"{words} {one.name} of {one.host}{age}: {declared}; {by}"
+    return Fact(text, run.scenario, one.station, one.at, writer.chain if writer else one.chain)
+
+
+def _by(one: Observation) -> str:
+    if one.detail.get("by") == "http":
+        return f"set by the response of {one.detail.get('from')}"
+    return f"written by {one.chain[0]}" if one.chain else "written by script"
+
+
+def asked(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]:
+    """Return what was asked of third parties that nothing granted opens, once for each host."""
+    found: dict[str, Fact] = {}
+    for one in after(run, *stations):
+        if one.kind not in (*ASKED, "hint") or not one.third or case.inventory.own(one.host):
+            continue
+        needs = case.inventory.purposes_of_host(one)
+        if needs and allowed(needs, granted, every=False):
+            continue
+        who = case.inventory.recipients(one.host)
+        named = f" ({', '.join(who)})" if who else ""
+        word = {"hint": "hint for", "connection": "connection to", "beacon": "beacon to"}.get(
+            one.kind, "request to"
+        )
+        text = f"{word} {one.host}{named}: {one.name[:200]}"
+        found.setdefault(one.host, Fact(text, run.scenario, one.station, one.at, one.chain))
+    return list(found.values())
+
+
+def sent(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]:
+    """Return the cookies that were sent, which is reading, though nothing granted opens them."""
+    found: dict[tuple[str, str], Fact] = {}
+    for one in after(run, *stations):
+        if one.kind != "cookie_sent":
+            continue
+        needs = case.inventory.purposes_of_item(one)
+        if (needs and allowed(needs, granted, every=True)) or not (case.policy or one.third):
+            continue
+        text = f"cookie {one.name} of {one.host} was sent to {one.detail.get('to')}"
+        found.setdefault(
+            (one.name, one.host), Fact(text, run.scenario, one.station, one.at, one.chain)
+        )
+    return list(found.values())
+
+
+def unopened(
+    case: Case, run: Run, granted: Purposes, *stations: str, kinds: tuple[str, ...] = KEPT
+) -> tuple[list[Fact], list[Fact]]:
+    """Return all that nothing granted opens - kept, sent, asked: what is certain, and what is not.
+
+    With no policy a third party that is asked may be the site's own.
+    """
+    certain, doubtful = forbidden(case, run, granted, *stations, kinds=kinds)
+    certain += sent(case, run, granted, *stations)
+    more = asked(case, run, granted, *stations)
+    return (certain + more, doubtful) if case.policy else (certain, doubtful + more)
+
+
+def nothing(
+    scenario: str, *stations: str, kinds: tuple[str, ...] = KEPT
+) -> Callable[[Case, str], Verdict]:
+    """Make a rule of: nothing that needs consent is kept, sent or asked."""
+
+    def decide(case: Case, rule: str) -> Verdict:
+        nothing: Purposes = frozenset()
+        found = [unopened(case, run, nothing, *stations, kinds=kinds) for run in case.of(scenario)]
+        return verdict(case, rule, *together(found), scenario)
+
+    return decide
+
+
+def together(found: Iterable[tuple[list[Fact], list[Fact]]]) -> tuple[list[Fact], list[Fact]]:
+    """Return what is certain and what is not, of several runs."""
+    certain: list[Fact] = []
+    doubtful: list[Fact] = []
+    for more, unclear in found:
+        certain += more
+        doubtful += unclear
+    return certain, doubtful
+
+
+def verdict(
+    case: Case, rule: str, certain: Sequence[Fact], doubtful: Sequence[Fact], *scenarios: str
+) -> Verdict:
+    """Return what facts come to: a pass only where every walk of the scenarios came to its end."""
+    if certain:
+        return Verdict(rule, Outcome.FAIL, "", tuple(certain))
+    if missing := case.missing(*scenarios):
+        return Verdict(rule, Outcome.UNKNOWN, missing)
+    if doubtful:
+        return Verdict(rule, Outcome.UNKNOWN, "unclassified", tuple(doubtful))
+    return Verdict(rule, Outcome.PASS)
+
+
+def clicks(case: Case, goal: str) -> int | None:
+    """Return the fewest activations that a choice took in any run."""
+    found = [run.clicks[goal] for run in case.runs if goal in run.clicks]
+    return min(found) if found else None
+
+
+def contrast(one: str, other: str) -> float | None:
+    """Return the contrast ratio of two computed colours (WCAG 2.2); None unless both are opaque."""
+    lights = []
+    for colour in (one, other):
+        found = re.fullmatch(r"rgb\((\d+), (\d+), (\d+)\)", colour)
+        if found is None:
+            return None
+        parts = [int(part) / 255 for part in found.groups()]
+        red, green, blue = (
+            part / 12.92 if part <= _LINEAR else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        )
+        lights.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
