@@ -84,6 +84,7 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("site", "/empty"): html(b"<!doctype html><title>t</title><p>nothing here"),
         ("site", "/alert"): html(b"<!doctype html><title>t</title><script>alert('hello'); onbeforeunload = () => 'stay'</script>"),
         ("site", "/closes"): html(b"<!doctype html><title>t</title><script>setTimeout(() => close(), 50)</script>"),
+        ("site", "/spins"): html(b"<!doctype html><title>t</title><p>busy<script>for (;;);</script>"),
         ("site", "/download"): (200, "application/octet-stream", b"x", [("Content-Disposition", "attachment")]),
         ("tracker", "/t.js"): script(TRACKER),
         ("tracker", "/pixel"): (

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import fcntl
 import hashlib
 import json
+import os
+import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,6 +47,7 @@ NAMES = (
 DEFAULT = ("no-choice", "refuse", "accept", "withdraw", "gpc")
 _MOST_SECONDS = 10.0  # for a station to become quiet
 _RESTLESS_SECONDS = 1.5  # where an earlier one never did
+_PROFILE = "bandeau-audit-"  # what the name of a profile's folder begins with
 _LAYERS = 4  # clicks that a goal may take before it counts as not to be found
 _HINTS = """[...document.querySelectorAll(
   ['preconnect', 'dns-prefetch', 'prefetch', 'preload', 'modulepreload', 'prerender']
@@ -116,8 +120,8 @@ async def run(plan: Plan, scenario: str, number: int = 1) -> Run:
     """Do one scenario in a fresh profile. Whatever happens, a run with what was observed is returned."""
     setting = _setting(plan.setting, scenario)
     result = Run(scenario, number, setting)
-    with tempfile.TemporaryDirectory(prefix="bandeau-audit-", ignore_cleanup_errors=True) as folder:
-        walk = _Walk(plan, result, Path(folder))
+    with profile() as folder:
+        walk = _Walk(plan, result, folder)
         cap = THOROUGH_SECONDS if plan.thorough else CAP_SECONDS
         try:
             async with asyncio.timeout(cap):
@@ -133,6 +137,46 @@ async def run(plan: Plan, scenario: str, number: int = 1) -> Run:
         finally:
             await walk.close()
     return result
+
+
+@contextlib.contextmanager
+def profile() -> Iterator[Path]:
+    """Give a fresh folder for a browser, locked while in use; remove those that killed audits left.
+
+    The lock ends with the process that holds it, however that ends; a browser has no part in it.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_PROFILE}*"):
+        with _locked(left) as mine:
+            if mine:
+                shutil.rmtree(left, ignore_errors=True)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PROFILE))
+        with _locked(folder) as mine:
+            if mine:  # else another audit took it for one that was left
+                try:
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+                return
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder, and say whether that was possible and it is still there."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:  # it is gone, or somebody else's
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = folder.exists()
+    except BlockingIOError:
+        mine = False
+    try:
+        yield mine
+    finally:
+        os.close(handle)
 
 
 def apart(work: Coroutine[Any, Any, T]) -> T:
