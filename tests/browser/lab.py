@@ -85,6 +85,9 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("site", "/alert"): html(b"<!doctype html><title>t</title><script>alert('hello'); onbeforeunload = () => 'stay'</script>"),
         ("site", "/closes"): html(b"<!doctype html><title>t</title><script>setTimeout(() => close(), 50)</script>"),
         ("site", "/spins"): html(b"<!doctype html><title>t</title><p>busy<script>for (;;);</script>"),
+        ("site", "/forbidden"): (403, "text/html", b"<!doctype html><title>t</title><p>no", []),
+        ("site", "/challenge"): (200, "text/html", b"<!doctype html><title>t</title>", [("CF-Mitigated", "challenge")]),
+        ("site", "/away"): html(b"<!doctype html><title>t</title><meta http-equiv=refresh content='0; url=http://127.0.0.1:9/'>"),
         ("site", "/download"): (200, "application/octet-stream", b"x", [("Content-Disposition", "attachment")]),
         ("tracker", "/t.js"): script(TRACKER),
         ("tracker", "/pixel"): (

@@ -49,11 +49,14 @@ def document(
     }
 
 
-def exit_code(runs: Iterable[Run], verdicts: Iterable[Verdict]) -> int:
-    """Return 1 for any failure, else 2 where a walk did not come to its end, else 0."""
+def exit_code(runs: Sequence[Run], verdicts: Iterable[Verdict]) -> int:
+    """Return 1 for any failure, else 2 where a walk did not come to its end, else 0.
+
+    What only a person can decide changes nothing.
+    """
     if any(one.outcome is Outcome.FAIL for one in verdicts):
         return FINDINGS
-    if any(not run.completed or run.unwatched for run in runs):
+    if not runs or any(not run.completed or run.unwatched for run in runs):
         return NOT_DONE
     return CLEAN
 

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -48,6 +49,8 @@ DEFAULT = ("no-choice", "refuse", "accept", "withdraw", "gpc")
 _MOST_SECONDS = 10.0  # for a station to become quiet
 _RESTLESS_SECONDS = 1.5  # where an earlier one never did
 _PROFILE = "bandeau-audit-"  # what the name of a profile's folder begins with
+_REFUSED = (HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+_CHALLENGES = {"cf-mitigated", "x-amzn-waf-action"}  # headers of what asks for a person
 _LAYERS = 4  # clicks that a goal may take before it counts as not to be found
 _HINTS = """[...document.querySelectorAll(
   ['preconnect', 'dns-prefetch', 'prefetch', 'preload', 'modulepreload', 'prerender']
@@ -76,7 +79,7 @@ class Run:
     number: int
     setting: Setting
     completed: bool = False
-    reason: str = ""  # why not: no-notice, no-control, no-effect, error …
+    reason: str = ""  # why not: no-notice, no-control, no-effect, bot-wall, time, error …
     observations: list[Observation] = field(default_factory=list)
     clicks: dict[str, int] = field(default_factory=dict)  # goal to activations that it took
     layers: list[Params] = field(default_factory=list)  # what each layer of the notice offered
@@ -124,18 +127,22 @@ async def run(plan: Plan, scenario: str, number: int = 1) -> Run:
         walk = _Walk(plan, result, folder)
         cap = THOROUGH_SECONDS if plan.thorough else CAP_SECONDS
         try:
-            async with asyncio.timeout(cap):
-                await walk.open()
-                await _SCENARIOS[scenario.partition(":")[0]](walk)
-                result.completed = True
+            try:
+                async with asyncio.timeout(cap):
+                    await walk.open()
+                    await _SCENARIOS[scenario.partition(":")[0]](walk)
+            finally:
+                await walk.close()
+            result.completed = True
         except NotDoneError as error:
             result.reason, result.facts["error"] = error.reason, str(error)
         except BrowserError as error:
             result.reason, result.facts["error"] = "error", str(error)
         except TimeoutError:
             result.reason, result.facts["error"] = "time", f"not done in {cap:.0f} s"
-        finally:
-            await walk.close()
+        except Exception as error:  # noqa: BLE001 (a fault of ours must not end as "findings")
+            told = f"{type(error).__name__}: {error}"
+            result.reason, result.facts["error"] = "error", f"a fault of the inspector: {told}"
     return result
 
 
@@ -180,7 +187,14 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def apart(work: Coroutine[Any, Any, T]) -> T:
-    """Do asynchronous work and return its result, from a thread in which another loop may be running."""
+    """Do asynchronous work and return its result, also where another loop is running.
+
+    Where none is, an interrupt ends the work and its browsers at once.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
 
@@ -233,10 +247,21 @@ class _Walk:
         return self.watch
 
     async def arrive(self, station: str) -> None:
-        """Open the site's page as a station."""
-        self.browser.mark(station)
-        await self.browser.go(self.session, self.plan.url)
+        """Open the site's page as a station. Raises NotDoneError where visitors would see another."""
+        browser = self.browser
+        browser.mark(station)
+        await browser.go(self.session, self.plan.url)
         await self.look(station)
+        # Asked when all is quiet: some pages are refused at first and load themselves anew.
+        with contextlib.suppress(BrowserError):
+            address = str(await browser.evaluate(self.session, "location.href"))
+            if address.startswith("chrome-error:"):
+                raise NotDoneError("error", "the page led to an address that cannot be opened")
+        status, headers = browser.answer(self.session)
+        if status in _REFUSED or _CHALLENGES & headers.keys():
+            raise NotDoneError("bot-wall", f"the server did not let the browser in: {status}")
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise NotDoneError("error", f"the server answered {status}")
 
     async def look(self, station: str, *, scroll: bool = True) -> None:
         """Wait until the page is quiet, scroll through it, and read what it left."""
@@ -571,8 +596,7 @@ async def _no_script(walk: _Walk) -> None:
 
 async def _small(walk: _Walk) -> None:
     await walk.arrive("arrive")
-    with contextlib.suppress(NotDoneError):
-        await walk.notice()
+    await walk.notice()
 
 
 async def _dismiss(walk: _Walk) -> None:

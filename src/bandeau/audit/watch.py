@@ -144,7 +144,7 @@ class Watch:
         try:
             watch.version = str((await watch.call("Browser.getVersion"))["product"])
             await watch.call("Target.setAutoAttach", _ATTACH)
-        except BrowserError:
+        except BaseException:  # also when time is up: nobody else knows this browser yet
             await watch.close()
             raise
         return watch
@@ -175,6 +175,17 @@ class Watch:
                 if await self.evaluate(session, "document.readyState") == "complete":
                     return
             await asyncio.sleep(_POLL)
+
+    def answer(self, session: str) -> tuple[int, dict[str, str]]:
+        """Return status and headers (in lower case) of a window's latest document; 0 without one."""
+        wanted = ("Document", self.targets[session].id)
+        for event in reversed(self.events):
+            if event.method == "Network.responseReceived":
+                response = event.params["response"]
+                if (event.params["type"], event.params.get("frameId")) == wanted:
+                    headers = response["headers"].items()
+                    return response["status"], {name.lower(): text for name, text in headers}
+        return 0, {}
 
     async def evaluate(self, session: str, expression: str) -> Any:
         """Return the value of an expression in a page. Raises BrowserError where it throws."""

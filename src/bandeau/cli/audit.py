@@ -59,7 +59,9 @@ def audit(
 ) -> None:
     """Audit a site: 0 clean, 1 findings, 2 it could not be audited; the report is written anyway."""
     try:
-        from bandeau.audit.report import write  # noqa: PLC0415 (keeps --help quick)
+        from bandeau.audit.compare import CompareError, changes  # noqa: PLC0415 (keeps --help quick)
+        from bandeau.audit.pipe import BrowserError  # noqa: PLC0415
+        from bandeau.audit.report import write  # noqa: PLC0415
         from bandeau.audit.scenario import Plan, apart  # noqa: PLC0415
         from bandeau.audit.watch import Setting  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -79,18 +81,24 @@ def audit(
     plan = Plan(url, Setting(language=language), thorough=thorough, own=own)
     wanted = chosen(scenarios, declared)
     started = datetime.now(UTC)
-    runs = apart(walked(plan, wanted, jobs or os.cpu_count() or 1, _told))
+    try:
+        runs = apart(walked(plan, wanted, jobs or os.cpu_count() or 1, _told))
+    except KeyboardInterrupt:
+        click.echo("interrupted: nothing was judged", err=True)
+        sys.exit(2)
     report = judged(plan, runs, declared, started)
     for line in summary(report):
         click.echo(line)
-    if out:
-        for path in write(report, runs, out, formats or ("json", "html")):
-            click.echo(str(path))
-    if compare:
-        from bandeau.audit.compare import changes  # noqa: PLC0415
-
-        for line in changes(compare, report):
-            click.echo(line)
+    try:
+        if out:
+            for path in write(report, runs, out, formats or ("json", "html")):
+                click.echo(str(path))
+        if compare:
+            for line in changes(compare, report):
+                click.echo(line)
+    except (OSError, BrowserError, CompareError) as error:  # no finding: so not 1
+        click.echo(str(error), err=True)
+        sys.exit(2)
     sys.exit(report["exit"])
 
 
