@@ -52,6 +52,21 @@ SERVICE = b"self.addEventListener('install', () => { cookieStore.set('sw_cookie'
 ENDLESS = b"""<!doctype html><title>e</title><script>
 new Worker(URL.createObjectURL(new Blob(["setInterval(() => fetch('" + location.origin + "/ping'), 50)"])));
 </script>"""
+# What is near a notice and no part of it; what is in it and far from its buttons.
+WORDS = b"""<!doctype html><html lang="en"><title>w</title><div id="app"><nav>
+<button>Settings</button></nav><main><p>Our letter, with cookies to bake.</p><button>Accept all</button>
+<form><label><input type="checkbox" checked> Weekly</label><button>Save</button></form></main>
+<div><p>We use cookies.</p><div><button>Continue without accepting</button></div>
+<div><span><button>Accept all</button></span><span><button>Preferences</button></span></div></div></div>"""
+# A widely used notice in its open shadow root, of a build whose button to refuse is not the one known;
+# outside of it, another that says so.
+SHADOW = b"""<!doctype html><html lang="en"><title>s</title><main><p>Text</p><button>Preferences</button>
+<button>Reject all</button></main><div id="usercentrics-root"></div><script>
+const root = document.getElementById('usercentrics-root').attachShadow({ mode: 'open' });
+root.innerHTML = `<div data-testid="uc-default-banner"><p>We use cookies</p>
+  <button data-testid="uc-accept-all-button">Accept all</button>
+  <div><button data-testid="uc-refuse">Decline all</button></div></div>`;
+</script>"""
 
 
 def answers(port: int) -> dict[tuple[str, str], Answer]:
@@ -85,6 +100,8 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("site", "/alert"): html(b"<!doctype html><title>t</title><script>alert('hello'); onbeforeunload = () => 'stay'</script>"),
         ("site", "/closes"): html(b"<!doctype html><title>t</title><script>setTimeout(() => close(), 50)</script>"),
         ("site", "/spins"): html(b"<!doctype html><title>t</title><p>busy<script>for (;;);</script>"),
+        ("site", "/words"): html(WORDS),
+        ("site", "/shadow"): html(SHADOW),
         ("site", "/forbidden"): (403, "text/html", b"<!doctype html><title>t</title><p>no", []),
         ("site", "/challenge"): (200, "text/html", b"<!doctype html><title>t</title>", [("CF-Mitigated", "challenge")]),
         ("site", "/away"): html(b"<!doctype html><title>t</title><meta http-equiv=refresh content='0; url=http://127.0.0.1:9/'>"),

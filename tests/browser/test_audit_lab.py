@@ -197,3 +197,20 @@ def test_a_page_without_a_notice_says_so(port: int) -> None:
 def test_a_browser_that_is_not_there_is_a_reason_too(tmp_path: Path) -> None:
     done = apart(run(Plan("http://127.0.0.1:9/", executable=str(tmp_path / "none")), "no-choice"))
     assert (done.completed, done.reason) == (False, "error")
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "labels"),
+    [
+        ("/words", "words", ["Continue without accepting", "Accept all", "Preferences"]),
+        ("/shadow", "usercentrics-2", ["Accept all", "Decline all"]),
+    ],
+)
+def test_a_layer_is_what_shares_a_container_and_nothing_else_of_the_page(
+    port: int, path: str, name: str, labels: list[str]
+) -> None:
+    done = apart(run(Plan(f"http://site.localhost:{port}{path}"), "small"))
+    assert done.completed, done.facts
+    (layer,) = done.layers
+    assert layer["name"] == name
+    assert [one["label"] for one in layer["controls"]] == labels

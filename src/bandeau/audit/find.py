@@ -1,14 +1,16 @@
 """The notice of a page and its controls: found as a visitor or an assistive technology meets them.
 
 Known markup first (our own contract and the widely used notices), then the words on buttons, read from
-the accessibility tree, which reaches into closed shadow roots and frames. Whether a click did anything
-is not decided here (see `scenario`).
+the accessibility tree, which reaches into closed shadow roots and frames. Words make a layer only where
+they share a container: «Accept» under a form and «Settings» in the footer are none. Whether a click did
+anything is not decided here (see `scenario`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bandeau.audit.lexicon import Goal, Known, goal_of, notices
 from bandeau.audit.pipe import BrowserError, Params
@@ -33,6 +35,24 @@ _FACTS = """function () {
     font: style.fontSize, weight: style.fontWeight, color: style.color,
     background: style.backgroundColor, tag: this.tagName.toLowerCase(), in_text: inText };
 }"""
+# The container of a control: the outermost element around it that is not the page itself, through
+# slots and shadow roots of either kind. A frame is a container as a whole.
+_AROUND = """function (words, ...others) {
+  const up = (one) => one.assignedSlot ?? one.parentElement ?? one.getRootNode().host;
+  const own = 'form, dialog, [popover], [role=dialog], [role=alertdialog], [aria-modal=true]';
+  const page = (one) => window === top && (one.matches('html, body')
+    || (!one.matches(own) && one.querySelector('main, article, nav, [role=main]') !== null));
+  const says = (one) => words.some((word) => (one.innerText ?? '').toLowerCase().includes(word));
+  let container = up(this) ?? this, told = says(container);
+  for (let one = up(container); one; one = up(one)) {
+    if (page(one)) continue;
+    container = one;
+    told ||= says(one);
+  }
+  const inside = (one) => one != null && (one === container || inside(up(one)));
+  return { told, inside: others.map(inside) };
+}"""
+_COOKIES = ("cookie", "traceur", "kukî", "sušenk", "evästeet")
 _CLICK = "function () { this.scrollIntoView({ block: 'center', inline: 'center' }); }"
 _PRESS = "function () { this.click(); }"
 
@@ -48,6 +68,7 @@ class Control:
     goal: Goal | None
     checked: bool | None = None
     disabled: bool = False
+    frame: str = ""  # of a document inside the session's own, its frameId
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +107,38 @@ class Finder:
             if found:
                 return found
         labelled = [one for one in await self.controls() if one.goal]
-        goals = {one.goal for one in labelled}
-        asks = Goal.ACCEPT in goals and goals & {Goal.REFUSE, Goal.SETTINGS}
-        if asks or (Goal.ACCEPT in goals and await self._says_cookies()):
-            return Notice("words", tuple(labelled))
-        return None
+        accepting = [one for one in labelled if one.goal is Goal.ACCEPT]
+        layers = [await self._around(one, labelled) for one in accepting]
+        for layer, _ in layers:
+            if {one.goal for one in layer} & {Goal.REFUSE, Goal.SETTINGS}:
+                return Notice("words", tuple(layer))
+        only_accept = next((layer for layer, says_cookies in layers if says_cookies), None)
+        return Notice("words", tuple(only_accept)) if only_accept else None
 
     async def layer(self) -> Notice:
-        """Return all that can be pressed in the window now, as a second layer or a page of settings."""
+        """Return what can be pressed now in a second layer or on a page of settings.
+
+        What saves, else refuses or accepts, tells where it is; where nothing does, or what saves has
+        no tick about it, it is all of the window.
+        """
         found = [
             control
             for known in notices()
             for session in self._sessions()
-            if await self._any(session, known.detect)
+            if await self._any(session, known, known.detect)
             for control in await self._of(session, known)
         ]
         nodes = {(one.session, one.node) for one in found}
         found += [one for one in await self.controls() if (one.session, one.node) not in nodes]
-        return Notice("words", tuple(found))
+        every = Notice("words", tuple(found))
+        anchor = every.control(Goal.SAVE, Goal.REFUSE, Goal.ACCEPT)
+        if anchor is None:
+            return every
+        layers = [await self._around(one, found) for one in found if one.goal is anchor.goal]
+        near = next((layer for layer, says_cookies in layers if says_cookies), layers[0][0])
+        if anchor.goal is Goal.SAVE and not any(one.role in _TICKS for one in near):
+            return every
+        return Notice("words", tuple(near))
 
     async def ticked(self, control: Control) -> bool:
         """Say whether a tick is set now: setting another may have moved it."""
@@ -113,7 +148,7 @@ class Finder:
         """Return what leads to the choices again, once one was made."""
         for known in notices():
             for selector in known.way_back:
-                control = await self._selected(self._session, selector, Goal.WAY_BACK)
+                control = await self._selected(self._session, "document", selector, Goal.WAY_BACK)
                 if control:
                     return control
         found = await self.controls()
@@ -127,8 +162,8 @@ class Finder:
                 nodes = await self._tree(session)
             except BrowserError:
                 continue  # a frame that went away while it was read
-            for node in nodes:
-                control = _control(session, node)
+            for frame, node in nodes:
+                control = _control(session, frame, node)
                 if (
                     control
                     and (control.goal or control.role in _TICKS)
@@ -195,15 +230,37 @@ class Finder:
 
     async def _known(self, known: Known) -> Notice | None:
         for session in self._sessions():
-            if not await self._any(session, known.detect):
+            if not await self._any(session, known, known.detect):
                 continue
-            shown = [await self._selected(session, one, None) for one in known.shown]
+            root = _root(known)
+            shown = [await self._selected(session, root, one, None) for one in known.shown]
             if known.shown and not any(shown):
                 continue
             controls = await self._of(session, known)
-            if any(one.goal in (Goal.ACCEPT, Goal.REFUSE) for one in controls):
-                return Notice(known.name, tuple(controls), known)
+            goals = {one.goal for one in controls}
+            if not goals & {Goal.ACCEPT, Goal.REFUSE}:
+                continue
+            if not goals >= {Goal.ACCEPT, Goal.REFUSE}:  # of another build: words tell the rest
+                near, _ = await self._around(controls[0], await self.controls())
+                controls += [one for one in near if one.goal and one.goal not in goals]
+            return Notice(known.name, tuple(controls), known)
         return None
+
+    async def _around(
+        self, control: Control, others: Iterable[Control]
+    ) -> tuple[list[Control], bool]:
+        """Return which of others share a control's container, and whether that speaks of cookies."""
+        same = [
+            one for one in others if (one.session, one.frame) == (control.session, control.frame)
+        ]
+        try:
+            objects = [await self._object(one.session, one.node) for one in same]
+            arguments: list[Params] = [{"value": _COOKIES}, *({"objectId": one} for one in objects)]
+            found: Any = await self._on(control, _AROUND, arguments)
+        except BrowserError:
+            return [], False  # the page moved on
+        near = [one for one, inside in zip(same, found["inside"], strict=True) if inside]
+        return near, bool(found["told"])
 
     async def _of(self, session: str, known: Known) -> list[Control]:
         wanted = (
@@ -216,48 +273,41 @@ class Finder:
             control
             for goal, selectors in wanted
             for selector in selectors
-            if (control := await self._selected(session, selector, goal))
+            if (control := await self._selected(session, _root(known), selector, goal))
         ]
 
-    async def _any(self, session: str, selectors: Iterable[str]) -> bool:
+    async def _any(self, session: str, known: Known, selectors: Iterable[str]) -> bool:
         joined = ", ".join(selectors)
+        asked = f"!!{_root(known)}.querySelector({joined!r})"
         try:
-            return bool(
-                joined
-                and await self._watch.evaluate(session, f"!!document.querySelector({joined!r})")
-            )
+            return bool(joined and await self._watch.evaluate(session, asked))
         except BrowserError:
             return False
 
-    async def _selected(self, session: str, selector: str, goal: Goal | None) -> Control | None:
-        """Return the first visible element of a selector in a document."""
+    async def _selected(
+        self, session: str, root: str, selector: str, goal: Goal | None
+    ) -> Control | None:
+        """Return the first element of a selector in a root (an expression), if it is visible."""
+        wanted = f"{root}.querySelector({selector!r})"
         try:
-            found = await self._watch.call(
-                "Runtime.evaluate",
-                {"expression": f"document.querySelector({selector!r})"},
-                session,
-            )
+            found = await self._watch.call("Runtime.evaluate", {"expression": wanted}, session)
             if "objectId" not in found["result"]:
                 return None
             node = await self._watch.call(
                 "DOM.describeNode", {"objectId": found["result"]["objectId"]}, session
             )
             label = await self._watch.evaluate(
-                session, f"(document.querySelector({selector!r})?.innerText || '').slice(0, 200)"
+                session, f"({wanted}?.innerText || '').slice(0, 200)"
             )
         except BrowserError:
             return None
         control = Control(session, node["node"]["backendNodeId"], "button", label.strip(), goal)
         return control if await self.visible(control) else None
 
-    async def _says_cookies(self) -> bool:
-        text = "document.body ? document.body.innerText.slice(0, 200000) : ''"
-        said = str(await self._watch.evaluate(self._session, text)).casefold()
-        return any(word in said for word in ("cookie", "traceur", "kukî", "sušenk", "evästeet"))
-
-    async def _tree(self, session: str) -> list[Params]:
+    async def _tree(self, session: str) -> list[tuple[str, Params]]:
+        """Return the accessible nodes of a session's document and of the frames in it, by frame."""
         found = await self._watch.call("Accessibility.getFullAXTree", {}, session)
-        nodes: list[Params] = found["nodes"]
+        nodes: list[tuple[str, Params]] = [("", node) for node in found["nodes"]]
         frames = await self._watch.call("Page.getFrameTree", {}, session)
         for frame in _frames(frames["frameTree"])[1:]:
             try:
@@ -266,7 +316,7 @@ class Finder:
                 )
             except BrowserError:
                 continue  # of another process: it has a session of its own
-            nodes += more["nodes"]
+            nodes += [(frame, node) for node in more["nodes"]]
         return nodes
 
     def _sessions(self) -> list[str]:
@@ -281,13 +331,16 @@ class Finder:
         found = await self._watch.call("DOM.resolveNode", {"backendNodeId": node}, session)
         return str(found["object"]["objectId"])
 
-    async def _on(self, control: Control, function: str) -> object:
+    async def _on(
+        self, control: Control, function: str, arguments: Sequence[Params] = ()
+    ) -> object:
         """Call a function on a control's element."""
         answer = await self._watch.call(
             "Runtime.callFunctionOn",
             {
                 "objectId": await self._object(control.session, control.node),
                 "functionDeclaration": function,
+                "arguments": list(arguments),
                 "returnByValue": True,
                 "userGesture": True,
             },
@@ -298,7 +351,14 @@ class Finder:
         return answer["result"].get("value")
 
 
-def _control(session: str, node: Params) -> Control | None:
+def _root(known: Known) -> str:
+    """Return the expression for what a notice's selectors are of: the page, or an open shadow root."""
+    if known.host is None:
+        return "document"
+    return f"(document.querySelector({known.host!r})?.shadowRoot ?? document)"
+
+
+def _control(session: str, frame: str, node: Params) -> Control | None:
     if node.get("ignored") or "backendDOMNodeId" not in node:
         return None
     role = str(node.get("role", {}).get("value", ""))
@@ -315,6 +375,7 @@ def _control(session: str, node: Params) -> Control | None:
         None if role in _TICKS else goal_of(label),
         None if checked is None else checked in ("true", True, "mixed"),
         states.get("disabled") is True,
+        frame,
     )
 
 
