@@ -19,6 +19,7 @@ from bandeau.audit.draft import draft
 from bandeau.audit.scenario import Plan, apart
 from bandeau.cli import main
 from bandeau.cli.audit import judged, walked
+from bandeau.cli.progress import Progress
 from bandeau.demo.serve import policy
 from bandeau.ledger.entry import Kind
 from bandeau.ledger.log import Log
@@ -29,7 +30,7 @@ from browser.conftest import ARTICLE, PARTIES, Demo
 
 def audited(url: str, port: int, *scenarios: str) -> dict[str, Any]:
     plan = Plan(url)
-    runs = apart(walked(plan, scenarios, 2, lambda _: None))
+    runs = apart(walked(plan, scenarios, 2, Progress(plan.url, quiet=True)))
     return judged(plan, runs, policy(port), datetime.now(UTC))
 
 
@@ -99,7 +100,7 @@ def test_two_audits_of_the_same_page_are_equal_but_for_times_and_values(demo: De
 
 def test_without_a_policy_what_nobody_classified_is_not_clean_and_not_a_finding(demo: Demo) -> None:
     plan = Plan(demo.url + ARTICLE)
-    runs = apart(walked(plan, ["no-choice"], 1, lambda _: None))
+    runs = apart(walked(plan, ["no-choice"], 1, Progress(plan.url, quiet=True)))
     report = judged(plan, runs, None, datetime.now(UTC))
     assert outcome(report, "C1") == "unknown"
     assert outcome(report, "C3") == "pass"  # the gate let no third party be asked
@@ -170,7 +171,7 @@ def test_what_changed_since_an_earlier_report_is_said(
 
 def test_a_draft_of_the_raw_paper_declares_what_was_seen(demo: Demo) -> None:
     plan = Plan(demo.raw + ARTICLE)
-    runs = apart(walked(plan, ["no-choice"], 1, lambda _: None))
+    runs = apart(walked(plan, ["no-choice"], 1, Progress(plan.url, quiet=True)))
     text = draft(plan.url, runs)
     made = loads(text)
     assert {service.purpose for service in made.services} >= {"social", "audience", "ads", "video"}

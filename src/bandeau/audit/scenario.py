@@ -119,12 +119,17 @@ class Plan:
         return 3 if self.thorough else 1
 
 
-async def run(plan: Plan, scenario: str, number: int = 1) -> Run:
-    """Do one scenario in a fresh profile. Whatever happens, a run with what was observed is returned."""
+async def run(
+    plan: Plan, scenario: str, number: int = 1, on_station: Callable[[str], None] | None = None
+) -> Run:
+    """Do one scenario in a fresh profile. Whatever happens, a run with what was observed is returned.
+
+    `on_station` hears the name of each station as it begins.
+    """
     setting = _setting(plan.setting, scenario)
     result = Run(scenario, number, setting)
     with profile() as folder:
-        walk = _Walk(plan, result, folder)
+        walk = _Walk(plan, result, folder, on_station or (lambda _: None))
         cap = THOROUGH_SECONDS if plan.thorough else CAP_SECONDS
         try:
             try:
@@ -212,7 +217,10 @@ def _setting(base: Setting, scenario: str) -> Setting:
 class _Walk:
     """The steps that scenarios are made of."""
 
-    def __init__(self, plan: Plan, result: Run, profile: Path) -> None:
+    def __init__(
+        self, plan: Plan, result: Run, profile: Path, on_station: Callable[[str], None]
+    ) -> None:
+        self.on_station = on_station
         self.plan = plan
         self.result = result
         self.profile = profile
@@ -246,10 +254,15 @@ class _Walk:
             raise BrowserError("the browser is gone")
         return self.watch
 
+    def mark(self, station: str) -> None:
+        """Begin a station."""
+        self.browser.mark(station)
+        self.on_station(station)
+
     async def arrive(self, station: str) -> None:
         """Open the site's page as a station. Raises NotDoneError where visitors would see another."""
         browser = self.browser
-        browser.mark(station)
+        self.mark(station)
         await browser.go(self.session, self.plan.url)
         await self.look(station)
         # Asked when all is quiet: some pages are refused at first and load themselves anew.
@@ -308,7 +321,7 @@ class _Walk:
         links = await self._links()
         for number, url in enumerate(links[: self.plan.pages - 1], 2):
             name = f"{station}-page-{number}"
-            self.browser.mark(name)
+            self.mark(name)
             await self.browser.go(self.session, url)
             await self.look(name)
 
@@ -338,7 +351,7 @@ class _Walk:
                 raise NotDoneError(
                     "no-control", f"the notice {name} shows no control to {goal.value}"
                 )
-            self.browser.mark(station)
+            self.mark(station)
             await self.finder.press(control)
             await self._settled()
             if last and await self._state() == before:
@@ -364,7 +377,7 @@ class _Walk:
         control = await self.finder.way_back()
         if control is None:
             raise NotDoneError("no-way-back", "no way back to the choices was found")
-        self.browser.mark("withdraw")
+        self.mark("withdraw")
         await self.finder.press(control)
         await self._settled()
         clicks = 1
@@ -400,7 +413,7 @@ class _Walk:
         layer = await self.notice()
         settings = layer.control(Goal.SETTINGS)
         if settings:
-            self.browser.mark(f"only:{purpose}")
+            self.mark(f"only:{purpose}")
             await self.finder.press(settings)
             await self._settled()
             layer = await self.finder.layer()
@@ -455,7 +468,7 @@ class _Walk:
 
     async def _sticks(self) -> None:
         """See that the notice stays away. Raises NotDoneError."""
-        self.browser.mark("again")
+        self.mark("again")
         await self.browser.go(self.session, self.plan.url)
         await self._settled()
         if await self.finder.notice() is not None:
@@ -562,7 +575,7 @@ async def _reconsider(walk: _Walk) -> None:
     accept = layer.control(Goal.ACCEPT)
     if accept is None:
         raise NotDoneError("no-control", "the way back shows no control to accept")
-    walk.browser.mark("reconsider")
+    walk.mark("reconsider")
     await walk.finder.press(accept)
     await walk.look("reconsider", scroll=False)
     await walk.walk("reconsider")
@@ -603,7 +616,7 @@ async def _dismiss(walk: _Walk) -> None:
     await walk.arrive("arrive")
     layer = await walk.notice()
     close = layer.control(Goal.CLOSE)
-    walk.browser.mark("dismiss")
+    walk.mark("dismiss")
     if close:
         await walk.finder.press(close)
     for kind in ("keyDown", "keyUp"):

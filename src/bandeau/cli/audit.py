@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from bandeau.audit.scenario import Plan, Run
+    from bandeau.cli.progress import Progress
     from bandeau.policy.model import Policy
 
 Report = dict[str, Any]
@@ -45,6 +46,7 @@ FORMATS = ("json", "html", "csv", "sarif", "junit", "har", "github", "pdf")
 @click.option(
     "--jobs", type=click.IntRange(1, 16), help="Browsers at once; else one for each core."
 )
+@click.option("--quiet", is_flag=True, help="No progress, only what it came to.")
 def audit(
     url: str,
     policy: Path | None,
@@ -56,6 +58,7 @@ def audit(
     jobs: int | None,
     *,
     thorough: bool,
+    quiet: bool,
 ) -> None:
     """Audit a site: 0 clean, 1 findings, 2 it could not be audited; the report is written anyway."""
     try:
@@ -64,6 +67,7 @@ def audit(
         from bandeau.audit.report import write  # noqa: PLC0415
         from bandeau.audit.scenario import Plan, apart  # noqa: PLC0415
         from bandeau.audit.watch import Setting  # noqa: PLC0415
+        from bandeau.cli.progress import Progress  # noqa: PLC0415
     except ModuleNotFoundError as error:
         click.echo(f"more packages are needed: pip install 'bandeau[audit]' ({error})", err=True)
         sys.exit(2)
@@ -82,7 +86,8 @@ def audit(
     wanted = chosen(scenarios, declared)
     started = datetime.now(UTC)
     try:
-        runs = apart(walked(plan, wanted, jobs or os.cpu_count() or 1, _told))
+        with Progress(url, quiet=quiet) as progress:
+            runs = apart(walked(plan, wanted, jobs or os.cpu_count() or 1, progress))
     except KeyboardInterrupt:
         click.echo("interrupted: nothing was judged", err=True)
         sys.exit(2)
@@ -119,23 +124,22 @@ def chosen(scenarios: Sequence[str], policy: Policy | None) -> list[str]:
     return list(dict.fromkeys(scenarios)) or [*DEFAULT, *(f"only:{one}" for one in purposes)]
 
 
-async def walked(
-    plan: Plan, scenarios: Sequence[str], jobs: int, told: Callable[[str], None]
-) -> list[Run]:
+async def walked(plan: Plan, scenarios: Sequence[str], jobs: int, progress: Progress) -> list[Run]:
     """Walk scenarios, some at once, each in a browser of its own; return the runs in the order asked."""
     from bandeau.audit.scenario import run  # noqa: PLC0415 (as above)
 
     gate = asyncio.Semaphore(jobs)
     wanted = [(one, number) for one in scenarios for number in ((1, 2) if plan.thorough else (1,))]
 
-    async def one(scenario: str, number: int) -> Run:
+    async def one(place: int, scenario: str, number: int) -> Run:
+        name = f"{scenario} ({place} of {len(wanted)})"
         async with gate:
-            told(f"{scenario}: walking")
-            done = await run(plan, scenario, number)
-            told(f"{scenario}: {'done' if done.completed else f'not done ({done.reason})'}")
+            progress.station(name, "start")
+            done = await run(plan, scenario, number, lambda at: progress.station(name, at))
+            progress.done(name, "done" if done.completed else f"not done ({done.reason})")
             return done
 
-    return list(await asyncio.gather(*(one(scenario, number) for scenario, number in wanted)))
+    return list(await asyncio.gather(*(one(place, *walk) for place, walk in enumerate(wanted, 1))))
 
 
 def judged(plan: Plan, runs: list[Run], policy: Policy | None, started: datetime) -> Report:
@@ -178,7 +182,3 @@ def summary(report: Report) -> list[str]:
     words = ("clean", "findings", "could not be audited whole")[report["exit"]]
     told = ", ".join(f"{counts[name]} {name}" for name in counts)
     return [*lines, f"{report['url']}: {words} ({told})"]
-
-
-def _told(line: str) -> None:
-    click.echo(line, err=True)

@@ -27,6 +27,7 @@ def init(url: str, out: Path, language: str, *, thorough: bool) -> None:
         from bandeau.audit.scenario import Plan, apart  # noqa: PLC0415
         from bandeau.audit.watch import Setting  # noqa: PLC0415
         from bandeau.cli.audit import walked  # noqa: PLC0415
+        from bandeau.cli.progress import Progress  # noqa: PLC0415
     except ModuleNotFoundError as error:
         click.echo(f"more packages are needed: pip install 'bandeau[audit]' ({error})", err=True)
         sys.exit(2)
@@ -36,7 +37,8 @@ def init(url: str, out: Path, language: str, *, thorough: bool) -> None:
         click.echo(f"{out}: it exists; name another with -o", err=True)
         sys.exit(2)
     plan = Plan(url, Setting(language=language), thorough=thorough)
-    runs = apart(walked(plan, ["no-choice", "accept"], 2, lambda line: click.echo(line, err=True)))
+    with Progress(url) as progress:
+        runs = apart(walked(plan, ["no-choice", "accept"], 2, progress))
     if all(run.reason == "error" for run in runs):
         click.echo(f"{url}: {runs[0].facts.get('error', 'nothing was seen')}", err=True)
         sys.exit(2)
