@@ -67,6 +67,9 @@ def test_a_decision_knows_where_it_was_made_and_what_was_shown(
     page = got(site, "/_b/settings").body.decode()
     assert document["notice"]["languages"]["fr"]["settings"] == page
     assert document["policy"] == site.current.digest
+    assert dict(document["purposes"]) == site.current.fingerprints
+    assert [one for one, _ in document["purposes"]] == [*site.current.order]
+    assert site.ledger.fsck() == []
     assert set(document["browser_policies"]) >= {"", "social", "ads social"}
 
 

@@ -279,6 +279,7 @@ class Site:
         document = {
             "bandeau": version("bandeau"),
             "policy": self.current.digest,
+            "purposes": [[one, self.current.fingerprints[one]] for one in self.current.order],
             "keep_days": self.policy.proof.keep_days,
             "register": self.policy.register_.model_dump(mode="json"),
             "declared": self.notice.trackers_data(),

@@ -161,7 +161,7 @@ def test_publishing_adds_what_is_new_and_anybody_can_check_it(filled: Filled) ->
 
 def test_screenshots_show_each_version_in_each_language_and_size(filled: Filled) -> None:
     if not shutil.which("chromium"):
-        pytest.skip("Chromium is not installed")
+        pytest.skip("there is no chromium here")
     filled.run("publish", "--out", "log")
     found = sorted(
         path.name.removeprefix(filled.shown) for path in Path("log/snapshots").glob("*.png")

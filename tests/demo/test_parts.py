@@ -72,7 +72,6 @@ def test_isso_is_asked_for_where_it_is_missing(
 def test_isso_that_does_not_start_says_where_to_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("isso")
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with (
         listening("127.0.0.1", 0) as bound,

@@ -100,7 +100,7 @@ def test_every_public_function_and_class_says_what_it_does(path: Path) -> None:
 
 def tracked() -> list[Path]:
     if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout")
+        pytest.skip("there is no .git here")
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     return [ROOT / name for name in done.stdout.split("\n") if name]
 

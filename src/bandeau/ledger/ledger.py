@@ -70,9 +70,7 @@ class Stored:
     receipt: Callable[[], Receipt]
 
 
-_Sealed = tuple[
-    bytes, bytes
-]  # keyed hashes of a retry's key (what is stored), and of what binds it
+_Sealed = tuple[bytes, bytes]  # a retry's key as it is stored, and what binds it: keyed hashes
 
 
 @dataclass(slots=True)

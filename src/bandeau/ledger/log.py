@@ -225,6 +225,7 @@ class _Seen:
         self._kept_from = 0
         self._gone: list[int] = []
         self._events: dict[int, tuple[int, str]] = {}
+        self._policies: dict[str, Published] = {}  # as the snapshots have them, by digest
         self.problems: list[str] = []
 
     def look(self, low: int, entries: list[bytes]) -> None:
@@ -264,7 +265,13 @@ class _Seen:
         told = {event.index: (event.kind, event.detail) for event in self._log.store.events()}
         wrong = sorted(i for i in {*told, *self._events} if told.get(i) != self._events.get(i))
         gone = sorted(self._held.intersection(self._gone) | {i for i in self._held if i in told})
+        kept = {policy.digest: policy for policy in self._log.published_policies().values()}
         return [
+            *(
+                f"what cookies may quote of the policy {digest} is not what its snapshot says"
+                for digest, policy in self._policies.items()
+                if kept.get(digest) != policy
+            ),
             *(f"what is noted of entry {index} is not what the log says" for index in wrong),
             *(f"record {index} is held, and is not there" for index in gone),
         ]
@@ -298,6 +305,18 @@ class _Seen:
             self.problems.append(
                 f"entry {index}: its {one.kind.name.lower()} is missing or changed"
             )
+        elif one.kind is Kind.SNAPSHOT and (policy := _policy(found)):
+            self._policies.setdefault(policy.digest, policy)  # what is published once is left as it is
+
+
+def _policy(snapshot: bytes) -> Published | None:
+    """Return the policy that a snapshot is of; None where it does not say, as any bytes may be one."""
+    try:
+        shown = json.loads(snapshot)
+        purposes = dict(shown["purposes"])
+        return Published(str(shown["policy"]), tuple(purposes), purposes)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def said(one: Entry) -> str:
