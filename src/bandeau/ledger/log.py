@@ -306,7 +306,9 @@ class _Seen:
                 f"entry {index}: its {one.kind.name.lower()} is missing or changed"
             )
         elif one.kind is Kind.SNAPSHOT and (policy := _policy(found)):
-            self._policies.setdefault(policy.digest, policy)  # what is published once is left as it is
+            self._policies.setdefault(
+                policy.digest, policy
+            )  # what is published once is left as it is
 
 
 def _policy(snapshot: bytes) -> Published | None:
