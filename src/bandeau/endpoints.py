@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote
 
 from bandeau.decision.cookie import Choice, encode
@@ -29,12 +30,14 @@ from bandeau.ledger.receipt import SUFFIX, Receipt
 from bandeau.measure.count import device
 from bandeau.notice import Notice
 from bandeau.notice.form import Posted, local, read
+from bandeau.policy.model import Policy
 from bandeau.wire.cookies import Removal, value_of
 from bandeau.wire.headers import RawHeaders
 from bandeau.wire.messages import Reply, Request
 
 MAX_FORM = 64 * 1024  # bytes; a choice with 1,000 purposes needs less
 _MAX_FIELDS = 2000
+_ALIKE = 256  # bytes; longer forms are one visitor's
 _FORM = b"application/x-www-form-urlencoded"
 _YEAR = 31_536_000  # seconds
 _WITHOUT_CLAIM = (
@@ -60,6 +63,7 @@ class Desk:
     now: Callable[[], int]  # minutes since 1970 UTC
     snapshot: int  # the log index of what visitors are shown now
     ledger: Ledger
+    posted: Callable[[bytes], Posted | None]  # reads a form
     receipt_keys: tuple[bytes, ...]  # seal the cookie that finds a receipt, the newest first
     observed: bool = False  # nothing is enforced: then nothing of ours may say that it is
 
@@ -90,15 +94,21 @@ class Change:
     """A choice that is to be stored before it is answered: the decision, then the reply.
 
     `reply` takes what was stored, or None where a choice that `narrows` holds without a record.
-    `withdrawn` are the purposes that it took away, `swept` the cookies that the reply removes.
+    `withdrawn` are the purposes that it took away, `removals` the headers with which the reply
+    removes cookies, `swept` their names.
     """
 
     decision: Decision
     retry: Retry | None
     reply: Callable[[Stored | None], Reply]
     narrows: bool
-    withdrawn: frozenset[str] = frozenset()
-    swept: tuple[str, ...] = ()
+    withdrawn: frozenset[str]
+    removals: RawHeaders
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        names = [line.partition(b"=")[0].decode("utf-8", "replace") for _, line in self.removals]
+        return tuple(dict.fromkeys(names))
 
 
 def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
@@ -132,7 +142,7 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     if not asked.own or not same_origin(asked.request) or asked.request.first(b"sec-purpose"):
         return problem(desk, asked, 403, "forged")
     kind = (asked.request.first(b"content-type") or b"").split(b";")[0].strip().lower()
-    posted = read(_fields(body), desk.rules.policy) if kind == _FORM else None
+    posted = desk.posted(body) if kind == _FORM else None
     if posted is None:
         return problem(desk, asked, 400, "other")
     purposes = desk.rules.purposes
@@ -161,11 +171,7 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
         reply,
         granted <= consent.granted,
         consent.granted - granted,
-        tuple(
-            dict.fromkeys(
-                line.partition(b"=")[0].decode("utf-8", "replace") for _, line in removals
-            )
-        ),
+        removals,
     )
 
 
@@ -183,11 +189,10 @@ def _audience(desk: Desk, asked: Asked, body: bytes) -> Reply:
     line = b"%s=0; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax%s" % (name, age, secure)
     allowance = desk.rules.allowance(asked.consent.granted, objected=objects)
     held = cookies.request(request.every(b"cookie"), allowance).held
-    back = quote(local(fields.get("back", "/")), safe="/?&=%:@!$'()*+,;~-._#").encode("ascii")
     headers: RawHeaders = [
         (b"set-cookie", line),
         *cookies.sweep(held, asked.host, "/", secure=request.scheme == "https"),
-        (b"location", back),
+        (b"location", _location(local(fields.get("back", "/")))),
         (b"cache-control", b"no-store"),
     ]
     return Reply(303, headers)
@@ -264,8 +269,13 @@ def _changed(
         answered = replace(asked, consent=after, language=posted.language or asked.language)
         page = _receipt_page(desk, answered, stored.receipt(), posted.back, once=True)
         return Reply(200, [*page.headers, *headers], page.body)
-    back = quote(posted.back, safe="/?&=%:@!$'()*+,;~-._#").encode("ascii")
+    back = _location(posted.back)
     return Reply(303, [*headers, (b"location", back), (b"cache-control", b"no-store")])
+
+
+@lru_cache(maxsize=1024)
+def _location(path: str) -> bytes:
+    return quote(path, safe="/?&=%:@!$'()*+,;~-._#").encode("ascii")
 
 
 def _removals(desk: Desk, asked: Asked, after: Consent) -> RawHeaders:
@@ -278,6 +288,8 @@ def _removals(desk: Desk, asked: Asked, after: Consent) -> RawHeaders:
     secure = request.scheme == "https"
     held = cookies.request(request.every(b"cookie"), allowance).held
     lines = cookies.sweep(held, asked.host, "/", secure=secure)
+    if asked.consent.granted <= after.granted:  # nothing was closed
+        return lines
     before = desk.rules.allowance(asked.consent.granted)
     for tracker in desk.rules.policy.trackers:
         name, path = tracker.name, tracker.path or "/"
@@ -309,7 +321,7 @@ def _record(desk: Desk, asked: Asked, event: Event, choice: Choice, posted: Post
     return Decision(
         minute=choice.minute,
         event=event,
-        choices=tuple((purpose, purpose in choice.granted) for purpose in desk.current.order),
+        choices=_choices(desk.current.order, choice.granted),
         language=posted.language or asked.language,
         signal=asked.consent.signal,
         layer=posted.layer,
@@ -317,6 +329,11 @@ def _record(desk: Desk, asked: Asked, event: Event, choice: Choice, posted: Post
         snapshot=desk.snapshot,
         replaces=_receipt_index(desk, asked.request),
     )
+
+
+@lru_cache(maxsize=1024)
+def _choices(order: tuple[str, ...], granted: frozenset[str]) -> tuple[tuple[str, bool], ...]:
+    return tuple((purpose, purpose in granted) for purpose in order)
 
 
 def _retry(request: Request, body: bytes, posted: Posted) -> Retry | None:
@@ -337,10 +354,10 @@ def receipt_name(scheme: str) -> bytes:
     return b"__Secure-bandeau-receipt" if scheme == "https" else b"bandeau-receipt"
 
 
-def _receipt_values(desk: Desk, index: int) -> list[str]:
-    """Return the values of the cookie that finds a receipt: the place in the log, sealed by each key."""
+def _receipt_value(desk: Desk, index: int, key: bytes) -> str:
+    """Return the value of the cookie that finds a receipt: the place in the log, sealed by a key."""
     place = f"{desk.ledger.origin}\n{index}"
-    return [f"{index}.{seal(place, key)}" for key in desk.receipt_keys]
+    return f"{index}.{seal(place, key)}"
 
 
 def _receipt_cookie(desk: Desk, asked: Asked, after: Consent, stored: Stored | None) -> RawHeaders:
@@ -350,16 +367,17 @@ def _receipt_cookie(desk: Desk, asked: Asked, after: Consent, stored: Stored | N
     """
     name, request = receipt_name(asked.request.scheme), asked.request
     keep = stored is not None and bool(after.granted)
-    if not keep and not any(value_of(sent, name) for sent in request.every(b"cookie")):
+    sent = request.every(b"cookie")
+    if not keep and not any(name in one and value_of(one, name) for one in sent):
         return []
-    value = _receipt_values(desk, stored.index)[0].encode("ascii") if stored and keep else b""
+    value = _receipt_value(desk, stored.index, desk.receipt_keys[0]) if stored and keep else ""
     age = desk.rules.policy.site.valid_days * 86_400 if keep else 0
     secure = b"; Secure" if request.scheme == "https" else b""
     return [
         (
             b"set-cookie",
             b"%s=%s; Max-Age=%d; Path=%s/; HttpOnly; SameSite=Lax%s"
-            % (name, value, age, desk.prefix.encode("ascii"), secure),
+            % (name, value.encode("ascii"), age, desk.prefix.encode("ascii"), secure),
         )
     ]
 
@@ -367,14 +385,16 @@ def _receipt_cookie(desk: Desk, asked: Asked, after: Consent, stored: Stored | N
 def _receipt_index(desk: Desk, request: Request) -> int | None:
     """Return the place in the log that a visitor's cookie names; None unless we sealed it."""
     name = receipt_name(request.scheme)
-    found = {value for sent in request.every(b"cookie") for value in value_of(sent, name)}
+    sent = request.every(b"cookie")
+    found = {value for one in sent if name in one for value in value_of(one, name)}
     text = found.pop().decode("latin-1") if len(found) == 1 else ""
     match = _RECEIPT.fullmatch(text)
     if match is None:
         return None
     index = int(match[1])
-    sealed = [hmac.compare_digest(value, text) for value in _receipt_values(desk, index)]
-    return index if any(sealed) else None
+    values = [_receipt_value(desk, index, key) for key in desk.receipt_keys]
+    sealed = any(hmac.compare_digest(value, text) for value in values)
+    return index if sealed else None
 
 
 def _receipt(desk: Desk, asked: Asked) -> Reply:
@@ -611,6 +631,16 @@ def _json_headers() -> RawHeaders:
         (b"x-content-type-options", b"nosniff"),
         (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     ]
+
+
+def reader(policy: Policy) -> Callable[[bytes], Posted | None]:
+    """Return what reads a posted form; one that many visitors send alike is read once."""
+
+    def fresh(body: bytes) -> Posted | None:
+        return read(_fields(body), policy)
+
+    known = lru_cache(maxsize=1024)(fresh)
+    return lambda body: known(body) if len(body) <= _ALIKE else fresh(body)
 
 
 def _fields(body: bytes) -> list[tuple[str, str]]:

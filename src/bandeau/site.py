@@ -129,6 +129,7 @@ class Site:
             now=now,
             snapshot=snapshot,
             ledger=ledger,
+            posted=endpoints.reader(policy),
             receipt_keys=ledger.keys.derived("receipt"),
             observed=observer is not None,
         )

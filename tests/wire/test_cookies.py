@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandeau.wire.cookies import Removal, attributes, kept, name_value, pairs, removes, value_of
+from bandeau.wire.cookies import Removal, attributes, name_value, pairs, removes, value_of
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,6 @@ def test_a_cookie_header_is_split_at_semicolons_only_and_keeps_repeats() -> None
         (b"a", b"a=2"),
         (b"", b"c"),
     ]
-
-
-def test_what_is_kept_of_a_cookie_header_is_the_same_bytes() -> None:
-    assert kept(b"a=1; x=2; b= 3 ", lambda name: name != b"x") == b"a=1; b= 3"
 
 
 def test_every_value_of_a_repeated_name_is_found() -> None:

@@ -20,6 +20,7 @@ class _Guarded(HttpToolsProtocol):
     """Uvicorn's protocol with limits on heads, of which it has none: neither in bytes nor in time."""
 
     _late: asyncio.TimerHandle | None = None
+    _begun = False  # a head has, and is not complete
     _bytes = 0
 
     def connection_made(self, transport: Any) -> None:
@@ -37,11 +38,12 @@ class _Guarded(HttpToolsProtocol):
                 self._refuse(b"431 Request Header Fields Too Large")
                 return
         super().data_received(data)
+        if self._begun and not self._late:  # most heads come whole, and need no timer
+            self._wait()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if not self._late:
-            self._wait()
+        self._begun = True
 
     def on_headers_complete(self) -> None:
         self._known()
@@ -52,6 +54,7 @@ class _Guarded(HttpToolsProtocol):
         self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, b"408 Request Timeout")
 
     def _known(self) -> None:
+        self._begun = False
         if self._late:
             self._late.cancel()
             self._late = None

@@ -16,11 +16,11 @@ of a policy this site never published is None, which means undecided.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bandeau.decision.model import Published
 
@@ -43,6 +43,9 @@ class Choice:
     minute: int
 
 
+@lru_cache(
+    maxsize=1024
+)  # nothing of a visitor is in it: who chooses alike in a minute gets the same
 def encode(choice: Choice, order: tuple[str, ...], key: bytes) -> str:
     """Return the cookie's value; `order` are the purposes of the policy that was answered."""
     body = ".".join(
@@ -91,7 +94,7 @@ def decode(
 
 
 def _seal(body: str, key: bytes) -> str:
-    digest = hmac.new(key, body.encode("ascii"), hashlib.sha256).digest()
+    digest = hmac.digest(key, body.encode("ascii"), "sha256")
     return base64.urlsafe_b64encode(digest[:12]).decode("ascii")
 
 

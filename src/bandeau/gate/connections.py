@@ -8,7 +8,6 @@ our own, signed that it is no open one. Engines that do not know the header igno
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -31,7 +30,7 @@ def allowlist(allowance: Allowance, link_hosts: Iterable[str], *, plain: bool) -
 
 def seal(url: str, key: bytes) -> str:
     """Return the signature of an outbound address: HMAC-SHA-256 cut to 96 bits, base64url."""
-    digest = hmac.new(key, url.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+    digest = hmac.digest(key, url.encode("utf-8", "surrogatepass"), "sha256")
     return base64.urlsafe_b64encode(digest[:12]).decode("ascii")
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bandeau.gate.verdict import Allowance, Names
-from bandeau.wire.cookies import PREFIXES, Removal, expiry, kept, name_value, removes
+from bandeau.wire.cookies import PREFIXES, Removal, expiry, name_value, pairs, removes
 from bandeau.wire.headers import RawHeaders
 
-OURS = (
+OURS = frozenset({
     b"__Host-bandeau",
     b"__Secure-bandeau",
     b"bandeau",
@@ -20,7 +21,7 @@ OURS = (
     b"bandeau-audience",
     b"__Secure-bandeau-receipt",
     b"bandeau-receipt",
-)
+})  # fmt: skip
 SWEEP_LINES = (
     60  # Set-Cookie lines of one response: about 4 kB, half of a proxy's usual 8 kB of head
 )
@@ -76,8 +77,7 @@ def sweep(held: Iterable[bytes], host: str, path: str, *, secure: bool) -> RawHe
     if not wanted:
         return []
     lines: list[bytes] = []
-    for place, domain, partitioned in _rounds(host, path, partitioned=secure):
-        plain = expiry(place, domain, partitioned=partitioned, secure=secure)
+    for place, domain, partitioned, plain in _rounds(host, path, secure):
         lines += [
             Removal(name, place, domain, partitioned).line(secure=secure)
             if name.lower().startswith(PREFIXES)
@@ -87,7 +87,13 @@ def sweep(held: Iterable[bytes], host: str, path: str, *, secure: bool) -> RawHe
     return [(b"set-cookie", line) for line in lines[:SWEEP_LINES]]
 
 
-def _rounds(host: str, path: str, *, partitioned: bool) -> list[tuple[bytes, str | None, bool]]:
+@lru_cache(maxsize=256)
+def _rounds(
+    host: str,
+    path: str,
+    secure: bool,  # noqa: FBT001 (a cache key has no names)
+) -> list[tuple[bytes, str | None, bool, bytes]]:
+    """Return places where a cookie may be, the likeliest first, and the lines that remove it there."""
     labels = host.split(".")
     named = not host.startswith("[") and not labels[-1].isdigit()
     domains = [".".join(labels[n:]) for n in range(max(len(labels) - 1, 1))] if named else []
@@ -95,24 +101,26 @@ def _rounds(host: str, path: str, *, partitioned: bool) -> list[tuple[bytes, str
     prefixes = ["/" + "/".join(steps[: n + 1]) for n in range(len(steps))][:6]
     rounds: list[tuple[bytes, str | None, bool]] = [(b"/", None, False)]
     rounds += [(b"/", domain, False) for domain in domains]
-    rounds += [(b"/", None, True)] if partitioned else []
+    rounds += [(b"/", None, True)] if secure else []
     rounds += [(p.encode("latin-1", "ignore"), None, False) for p in prefixes if ";" not in p]
-    return rounds
+    return [
+        (place, domain, parted, expiry(place, domain, partitioned=parted, secure=secure))
+        for place, domain, parted in rounds
+    ]
 
 
 def _read(header: bytes, allowed: Names) -> tuple[bytes, tuple[bytes, ...]]:
     """Return what may be read of one Cookie header, and the names that may not."""
+    kept: list[bytes] = []
     held: dict[bytes, None] = {}
-
-    def keep(name: bytes) -> bool:
+    for name, raw in pairs(header):
         if name in OURS:
-            return False
+            continue
         if _text(name) in allowed:
-            return True
-        held[name] = None
-        return False
-
-    return kept(header, keep), tuple(held)
+            kept.append(raw)
+        else:
+            held[name] = None
+    return b"; ".join(kept), tuple(held)
 
 
 def _text(name: bytes) -> str:

@@ -23,6 +23,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from functools import partial
+from weakref import WeakKeyDictionary
 
 from bandeau.decision.model import Decision, Published
 from bandeau.errors import (
@@ -89,6 +90,37 @@ class _Waiting:
         return not self.done.done()
 
 
+class _Patience:
+    """Ends what waits too long in an event loop: all wait equally long, so one timer is enough."""
+
+    def __init__(self) -> None:
+        self._until: dict[
+            asyncio.Future[Stored], float
+        ] = {}  # the loop's time; the first comes first
+        self._running = False
+
+    def begin(self, done: asyncio.Future[Stored]) -> None:
+        """See that `done` fails with LedgerBusyError where it is not done in time."""
+        loop = done.get_loop()
+        self._until[done] = until = loop.time() + WAIT_SECONDS
+        if not self._running:
+            self._running = True
+            loop.call_at(until, self._due, loop)
+
+    def end(self, done: asyncio.Future[Stored]) -> None:
+        """Forget what is waited for no longer."""
+        del self._until[done]
+
+    def _due(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time() + 0.01  # a timer may be early by the clock's resolution
+        late = [done for done, until in self._until.items() if until <= now]
+        _tell([(done, LedgerBusyError(f"not stored in {WAIT_SECONDS:.0f} s")) for done in late])
+        following = next((until for until in self._until.values() if until > now), None)
+        self._running = following is not None
+        if following is not None:
+            loop.call_at(following, self._due, loop)
+
+
 class Ledger(Log):
     """A log with the key that signs it. Safe to use from any thread; `close` when done."""
 
@@ -121,6 +153,7 @@ class Ledger(Log):
         self._keep_days = keep_days
         self._forgotten = self._retained = 0
         self._marked = 0.0
+        self._patience = WeakKeyDictionary[asyncio.AbstractEventLoop, _Patience]()
         self._seal = b""  # of the secret that signs: every process that may write knows it
         self._signer = self._opened(origin, recovering=recovering)
 
@@ -161,12 +194,14 @@ class Ledger(Log):
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Stored] = loop.create_future()
         self._queue(decision, retry, done, loop)
-        busy = LedgerBusyError(f"not stored in {WAIT_SECONDS:.0f} s")
-        late = loop.call_later(WAIT_SECONDS, _tell, [(done, busy)])
+        patience = self._patience.get(loop)
+        if patience is None:
+            patience = self._patience[loop] = _Patience()
+        patience.begin(done)
         try:
             return await done
         finally:
-            late.cancel()
+            patience.end(done)
 
     def publish(self, policy: Published) -> None:
         """Remember a policy for as long as cookies may quote it; a known one is left as it is."""

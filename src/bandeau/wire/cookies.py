@@ -8,7 +8,6 @@ Nothing here raises: the bytes are a stranger's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -66,11 +65,6 @@ def pairs(header: bytes) -> list[tuple[bytes, bytes]]:
             name, equals, _ = raw.partition(b"=")
             found.append((name.strip(b" \t") if equals else b"", raw))
     return found
-
-
-def kept(header: bytes, keep: Callable[[bytes], bool]) -> bytes:
-    """Return a Cookie header with only the members whose name `keep` allows; b"" for none."""
-    return b"; ".join(raw for name, raw in pairs(header) if keep(name))
 
 
 def value_of(header: bytes, name: bytes) -> list[bytes]:
