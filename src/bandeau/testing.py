@@ -67,7 +67,8 @@ async def _walked(
 
     declared = load(Path(policy)) if policy else None
     own = tuple(one.host for one in declared.site.own_hosts) if declared else ()
-    plan = Plan(url, Setting(language=language), own=own)
+    prefix = declared.site.prefix if declared else ""
+    plan = Plan(url, Setting(language=language), own=own, prefix=prefix)
     runs = [await run(plan, scenario) for scenario in scenarios]
     rules = load_rules()
     wanted = [rules[one] for scenario in scenarios for one in RULES[scenario]]

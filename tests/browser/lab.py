@@ -35,6 +35,7 @@ const canvas = document.createElement('canvas'); canvas.getContext('2d').fillTex
 document.createElement('canvas').getContext('webgl')?.getParameter(7937);
 new EventSource('/stream');
 cookieStore.delete('gone');
+dataLayer = [['consent', 'default', { ad_storage: 'granted' }], ['consent', 'update', { ad_storage: 'granted', region: ['US'] }]];
 """
 TRACKER = b"""
 document.cookie = 't_first=1234567890; max-age=31536000; path=/';

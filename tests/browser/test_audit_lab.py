@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from bandeau.audit import observe
+from bandeau.audit import look, observe
 from bandeau.audit.observe import Observation, Reader
 from bandeau.audit.scenario import Plan, apart, run
 from bandeau.audit.watch import Raw, Setting, Target, Watch
@@ -52,6 +52,8 @@ def seen(port: int, tmp_path_factory: pytest.TempPathFactory) -> Seen:
             )
             watch.note("bandeau.hints", {"page": url, "hints": hints})
             watch.note("bandeau.jar", {"cookies": await watch.cookies()})
+            copies = await watch.evaluate(session, look.page("copies"))
+            watch.note("bandeau.copies", {"copies": copies})
         finally:
             await watch.close()
         assert watch.unwatched == []
@@ -100,6 +102,7 @@ TRUTH = [
     ("fingerprint", "canvas.toDataURL", "site", "/own.js:13", "/lab:3"),
     ("fingerprint", "webgl.getParameter", "site", "/own.js:14", "/lab:3"),
     ("cookie_in_jar", "h_deep", "site", "", ""),
+    ("copy", "Consent Mode ad_storage", "", "", ""),
 ]  # fmt: skip
 
 

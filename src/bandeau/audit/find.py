@@ -8,11 +8,12 @@ anything is not decided here (see `scenario`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bandeau.audit.lexicon import Goal, Known, goal_of, notices
+from bandeau.audit import look
+from bandeau.audit.lexicon import Goal, Known, goal_of, notices, said
 from bandeau.audit.pipe import BrowserError, Params
 from bandeau.audit.watch import Watch
 
@@ -33,26 +34,27 @@ _FACTS = """function () {
   const across = box.right > 0 && box.left < innerWidth, down = box.bottom > 0 && box.top < innerHeight;
   return { x: box.x, y: box.y, width: box.width, height: box.height, in_view: across && down,
     font: style.fontSize, weight: style.fontWeight, color: style.color,
-    background: style.backgroundColor, tag: this.tagName.toLowerCase(), in_text: inText };
+    background: style.backgroundColor, tag: this.tagName.toLowerCase(), in_text: inText,
+    marks: [this.value, this.name, this.id].filter((one) => typeof one === "string" && one),
+    scrolled: [scrollX, scrollY] };
 }"""
 # The container of a control: the outermost element around it that is not the page itself, through
 # slots and shadow roots of either kind. A frame is a container as a whole.
-_AROUND = """function (words, ...others) {
+_AROUND = """function (...others) {
   const up = (one) => one.assignedSlot ?? one.parentElement ?? one.getRootNode().host;
   const own = 'form, dialog, [popover], [role=dialog], [role=alertdialog], [aria-modal=true]';
   const page = (one) => window === top && (one.matches('html, body')
     || (!one.matches(own) && one.querySelector('main, article, nav, [role=main]') !== null));
-  const says = (one) => words.some((word) => (one.innerText ?? '').toLowerCase().includes(word));
-  let container = up(this) ?? this, told = says(container);
+  const text = (one) => (one.innerText ?? '').slice(0, 20000);
+  let container = up(this) ?? this, told = [text(container)];
   for (let one = up(container); one; one = up(one)) {
     if (page(one)) continue;
     container = one;
-    told ||= says(one);
+    told.push(text(one));
   }
   const inside = (one) => one != null && (one === container || inside(up(one)));
-  return { told, inside: others.map(inside) };
+  return { told: told.join('\\n'), inside: others.map(inside) };
 }"""
-_COOKIES = ("cookie", "traceur", "kukî", "sušenk", "evästeet")
 _CLICK = "function () { this.scrollIntoView({ block: 'center', inline: 'center' }); }"
 _PRESS = "function () { this.click(); }"
 
@@ -142,7 +144,7 @@ class Finder:
 
     async def ticked(self, control: Control) -> bool:
         """Say whether a tick is set now: setting another may have moved it."""
-        return bool(await self._on(control, _TICKED))
+        return bool(await self.on(control, _TICKED))
 
     async def way_back(self) -> Control | None:
         """Return what leads to the choices again, once one was made."""
@@ -175,21 +177,42 @@ class Finder:
     async def visible(self, control: Control) -> bool:
         """Say whether a person could see a control."""
         try:
-            return bool(await self._on(control, _VISIBLE))
+            return bool(await self.on(control, _VISIBLE))
         except BrowserError:
             return False
 
     async def facts(self, control: Control) -> Params:
         """Return where a control stands and how it looks."""
-        found = await self._on(control, _FACTS)
+        found = await self.on(control, _FACTS)
         return found if isinstance(found, dict) else {}
+
+    async def box(self, layer: Notice) -> Params:
+        """Return what stands around the controls of a layer (`look.js`); {} where it has none."""
+        goals = (Goal.ACCEPT, Goal.REFUSE, Goal.SAVE)
+        held = [one for one in layer.controls if one.goal in goals] or list(layer.controls)
+        held = [one for one in held if one.session == held[0].session]
+        found = await self.on(held[0], look.on("box"), *held[1:]) if held else None
+        return found if isinstance(found, dict) else {}
+
+    async def reach(self, control: Control) -> Params:
+        """Scroll to a control; say whether its middle can be pressed, and its size in CSS pixels."""
+        await self.on(control, _CLICK)
+        box = await self.facts(control)
+        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        hit = box["in_view"] and await self._hits(control, at)
+        return {
+            "label": control.label,
+            "width": box["width"],
+            "height": box["height"],
+            "hit": bool(hit),
+        }
 
     async def press(self, control: Control) -> None:
         """Press a control: with the pointer where it is in the window's own document, else by its click.
 
         A form's own default action follows either way.
         """
-        await self._on(control, _CLICK)
+        await self.on(control, _CLICK)
         if control.session == self._session:
             box = await self._watch.call(
                 "DOM.getContentQuads", {"backendNodeId": control.node}, control.session
@@ -202,7 +225,7 @@ class Finder:
                         event = {**at, "type": kind, "button": "left", "clickCount": 1}
                         await self._watch.call("Input.dispatchMouseEvent", event, control.session)
                     return
-        await self._on(control, _PRESS)
+        await self.on(control, _PRESS)
 
     async def _hits(self, control: Control, at: Params) -> bool:
         """Say whether a point of the window is the control's, and not something that lies over it."""
@@ -214,19 +237,8 @@ class Finder:
         if found.get("backendNodeId") == control.node:
             return True
         inside = "function (other) { return this.contains(other) || other.contains(this); }"
-        other = await self._object(control.session, found["backendNodeId"])
-        mine = await self._object(control.session, control.node)
-        answer = await self._watch.call(
-            "Runtime.callFunctionOn",
-            {
-                "objectId": mine,
-                "functionDeclaration": inside,
-                "arguments": [{"objectId": other}],
-                "returnByValue": True,
-            },
-            control.session,
-        )
-        return bool(answer["result"].get("value"))
+        other = Control(control.session, found["backendNodeId"], "", "", None)
+        return bool(await self.on(control, inside, other))
 
     async def _known(self, known: Known) -> Notice | None:
         for session in self._sessions():
@@ -254,13 +266,11 @@ class Finder:
             one for one in others if (one.session, one.frame) == (control.session, control.frame)
         ]
         try:
-            objects = [await self._object(one.session, one.node) for one in same]
-            arguments: list[Params] = [{"value": _COOKIES}, *({"objectId": one} for one in objects)]
-            found: Any = await self._on(control, _AROUND, arguments)
+            found = await self.on(control, _AROUND, *same)
         except BrowserError:
             return [], False  # the page moved on
         near = [one for one, inside in zip(same, found["inside"], strict=True) if inside]
-        return near, bool(found["told"])
+        return near, bool(said("cookies", found["told"]))
 
     async def _of(self, session: str, known: Known) -> list[Control]:
         wanted = (
@@ -331,16 +341,16 @@ class Finder:
         found = await self._watch.call("DOM.resolveNode", {"backendNodeId": node}, session)
         return str(found["object"]["objectId"])
 
-    async def _on(
-        self, control: Control, function: str, arguments: Sequence[Params] = ()
-    ) -> object:
-        """Call a function on a control's element."""
+    async def on(self, control: Control, function: str, *others: Control) -> Any:
+        """Call a function on a control's element, with others of its session. Raises BrowserError."""
         answer = await self._watch.call(
             "Runtime.callFunctionOn",
             {
                 "objectId": await self._object(control.session, control.node),
                 "functionDeclaration": function,
-                "arguments": list(arguments),
+                "arguments": [
+                    {"objectId": await self._object(one.session, one.node)} for one in others
+                ],
                 "returnByValue": True,
                 "userGesture": True,
             },

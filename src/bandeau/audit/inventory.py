@@ -95,6 +95,17 @@ class Inventory:
             if any(matches(declared.host, host) for declared in service.hosts)
         ]
 
+    def receivers(self, one: Observation) -> list[str]:
+        """Return the names under which those are declared who receive a request."""
+        return [
+            name
+            for service in self._services.values()
+            if any(matches(declared.host, one.host) for declared in service.hosts)
+            or self._opened(service, one)
+            for name in (service.recipient, service.legal_name)
+            if name
+        ]
+
     def too_long(self, one: Observation) -> float | None:
         """Return the declared days where an item asks for more; None where it does not."""
         seconds = one.detail.get("seconds")

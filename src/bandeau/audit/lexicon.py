@@ -109,6 +109,21 @@ def folded(label: str) -> Words:
     )
 
 
+def spoken(label: str) -> frozenset[str]:
+    """Return the languages in which a control is labelled exactly so (ISO 639-1)."""
+    words = folded(label)
+    return frozenset(
+        name
+        for name, language in languages().items()
+        if any(words == folded(one) for goal in Goal for one in language.labels(goal))
+    )
+
+
+def said(topic: str, text: str) -> list[str]:
+    """Return the words of a text that speak of a topic (`words.toml`), in its order, each once."""
+    return list(dict.fromkeys(_topics()[topic].findall(" ".join(folded(text)))))
+
+
 def goal_of(label: str) -> Goal | None:
     """Return what a control with this label is for; None where that cannot be told."""
     words = folded(label)
@@ -161,6 +176,13 @@ def _phrases() -> dict[Words, _Phrase]:
                     raise LexiconError(f"«{label}» is both {goals[words]} and {goal}")
                 negations.setdefault(words, []).extend(language.negations)
     return {words: _Phrase(goal, _any_of(negations[words])) for words, goal in goals.items()}
+
+
+@cache
+def _topics() -> dict[str, re.Pattern[str]]:
+    table = TypeAdapter(dict[Literal["topics"], dict[str, Words]])
+    found = _read("words.toml", _text("words.toml"), table)["topics"]
+    return {topic: _any_of(words) for topic, words in found.items()}
 
 
 @cache

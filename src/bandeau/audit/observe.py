@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
@@ -21,6 +21,7 @@ from bandeau.audit.watch import Raw, Target
 from bandeau.wire.cookies import attributes, name_value, removes
 
 _DAY = 86_400  # seconds
+LONG = 8  # characters, from which on a value can tell visitors apart
 _MAX_CHAIN = 32  # links; Chromium's async stacks end there too
 _SUFFIXES = PublicSuffixList()
 _WHERE = re.compile(r"\(?((?:https?|blob):[^\s()]+?):(\d+):(\d+)\)?$")
@@ -32,7 +33,8 @@ class Observation:
     """One fact. `chain` leads from who did it to the tag or file of the site that started it.
 
     kind         cookie_kept, cookie_refused, cookie_deleted, cookie_sent, cookie_read, storage_kept,
-                 storage_read, request, hint, connection, beacon, fingerprint, unwatched
+                 storage_read, request, hint, connection, beacon, fingerprint, copy (of the choice),
+                 unwatched
     name         a cookie's or key's name, else what was asked for
     host         whose it is: a cookie's domain, a request's or an origin's host
     """
@@ -116,9 +118,12 @@ class Reader:
         hop = _Hop(event.at, self._station, url, params.get("type", "Other"), chain)
         hops.append(hop)
         host = urlsplit(url).hostname or ""
-        detail = {"type": hop.type, "method": params["request"]["method"]}
+        detail: dict[str, Any] = {"type": hop.type, "method": params["request"]["method"]}
         if redirect:
             detail["redirected"] = True
+        if self.third(host):  # an identifier of the site's may travel in the address
+            values = [value for _, value in parse_qsl(urlsplit(url).query) if len(value) >= LONG]
+            detail["values"] = [_digest(value.encode("utf-8", "replace")) for value in values]
         self._add("request", event.at, url, host, chain, detail)
         waiting, self._early = self._early, []
         for early in waiting:
@@ -281,6 +286,10 @@ class Reader:
             place = f"<link rel={rel}> in {event.params['page']}"
             self._add("hint", event.at, url, host, (place,), {"rel": rel})
 
+    def _on_copies(self, event: Raw) -> None:
+        for name, granted, what in event.params["copies"]:
+            self._add("copy", event.at, name, "", (), {"granted": granted, "what": what})
+
     def _hint_of(self, at: int, link: str, chain: tuple[str, ...]) -> None:
         match = re.search(r"<([^>]+)>\s*;.*?rel=\"?([a-z-]+)", link, re.IGNORECASE)
         if match and match[2].lower() in _HINTS:
@@ -375,6 +384,7 @@ _HANDLERS = {  # event to the method that reads it
     "bandeau.jar": "_on_jar",
     "bandeau.storage": "_on_storage",
     "bandeau.hints": "_on_hints",
+    "bandeau.copies": "_on_copies",
     "Network.requestWillBeSent": "_on_request",
     "Network.requestWillBeSentExtraInfo": "_on_sent",
     "Network.responseReceivedExtraInfo": "_on_headers",

@@ -42,6 +42,9 @@ Scenario = Literal[
     "small",
     "dismiss",
     "dirty",
+    "settings",
+    "keyboard",
+    "endpoints",
 ]
 
 

@@ -14,20 +14,25 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from bandeau.audit import look
 from bandeau.audit.find import Control, Finder, Notice
-from bandeau.audit.lexicon import Goal
+from bandeau.audit.keys import Keys
+from bandeau.audit.lexicon import Goal, goal_of, said
 from bandeau.audit.observe import Observation, Reader
 from bandeau.audit.pipe import BrowserError, Params
+from bandeau.audit.probe import probed, support_file
 from bandeau.audit.watch import Setting, Watch
+from bandeau.wire.hosts import is_loopback
 
 T = TypeVar("T")
 CAP_SECONDS = 30.0  # one scenario, unless thorough
@@ -44,14 +49,20 @@ NAMES = (
     "small",
     "dismiss",
     "dirty",
+    "settings",
+    "keyboard",
+    "endpoints",
 )
-DEFAULT = ("no-choice", "refuse", "accept", "withdraw", "gpc")
+DEFAULT = ("no-choice", "refuse", "accept", "withdraw", "gpc", "settings", "keyboard")
 _MOST_SECONDS = 10.0  # for a station to become quiet
 _RESTLESS_SECONDS = 1.5  # where an earlier one never did
 _PROFILE = "bandeau-audit-"  # what the name of a profile's folder begins with
 _REFUSED = (HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 _CHALLENGES = {"cf-mitigated", "x-amzn-waf-action"}  # headers of what asks for a person
 _LAYERS = 4  # clicks that a goal may take before it counts as not to be found
+_TOLD = 3  # pages that the notice links to and that are read
+_STOPS = 12  # of the focus in a small window, to see whether the notice lies over them
+_NARROW = (320, 256)  # CSS pixels: 1280 by 1024 at 400 % (WCAG 2.2, 1.4.10)
 _HINTS = """[...document.querySelectorAll(
   ['preconnect', 'dns-prefetch', 'prefetch', 'preload', 'modulepreload', 'prerender']
     .map((one) => `link[rel~=${one}]`).join()
@@ -67,7 +78,6 @@ _STORAGE = """(async () => {
       (await navigator.serviceWorker.getRegistrations()).map((one) => one.scope)),
   };
 })()"""
-_TEXT = "document.body ? document.body.innerText.length : 0"
 _LINKS = """[...document.querySelectorAll('a[href]')].map((one) => one.href)"""
 
 
@@ -106,6 +116,7 @@ class Plan:
     setting: Setting = field(default_factory=Setting)
     thorough: bool = False
     own: tuple[str, ...] = ()
+    prefix: str = ""  # of bandeau's addresses, where the site stands behind it
     executable: str | None = None
 
     @property
@@ -134,20 +145,24 @@ async def run(
         try:
             try:
                 async with asyncio.timeout(cap):
-                    await walk.open()
+                    if scenario != "endpoints":
+                        await walk.open()
                     await _SCENARIOS[scenario.partition(":")[0]](walk)
             finally:
                 await walk.close()
             result.completed = True
         except NotDoneError as error:
             result.reason, result.facts["error"] = error.reason, str(error)
-        except BrowserError as error:
-            result.reason, result.facts["error"] = "error", str(error)
         except TimeoutError:
             result.reason, result.facts["error"] = "time", f"not done in {cap:.0f} s"
+        except (BrowserError, OSError) as error:
+            result.reason, result.facts["error"] = "error", str(error)
         except Exception as error:  # noqa: BLE001 (a fault of ours must not end as "findings")
             told = f"{type(error).__name__}: {error}"
             result.reason, result.facts["error"] = "error", f"a fault of the inspector: {told}"
+    if scenario == "no-choice":
+        hosts = {one.host for one in result.observations if one.kind == "request" and not one.third}
+        result.facts["names"] = await asyncio.to_thread(_names, sorted(hosts))
     return result
 
 
@@ -189,6 +204,20 @@ def _locked(folder: Path) -> Iterator[bool]:
         yield mine
     finally:
         os.close(handle)
+
+
+def _names(hosts: Iterable[str]) -> dict[str, str]:
+    """Return the name that each host is another name of (RFC 1034 CNAME), "" where nobody says."""
+    found = {}
+    for host in hosts:
+        found[host] = host
+        if not is_loopback(host):
+            try:
+                answer = socket.getaddrinfo(host, None, flags=socket.AI_CANONNAME)
+                found[host] = answer[0][3] or host
+            except OSError:
+                found[host] = ""
+    return found
 
 
 def apart(work: Coroutine[Any, Any, T]) -> T:
@@ -280,7 +309,7 @@ class _Walk:
         """Wait until the page is quiet, scroll through it, and read what it left."""
         browser = self.browser
         ended = await self._settled()
-        if scroll:
+        if scroll and self.result.setting.scripts:  # without scripts no promise of it is ever kept
             with contextlib.suppress(BrowserError):
                 await browser.evaluate(self.session, _SCROLL)
                 ended = await self._settled()
@@ -308,8 +337,10 @@ class _Walk:
                 areas = await browser.evaluate(self.session, _STORAGE)
                 host = urlsplit(address).hostname or ""
                 browser.note("bandeau.storage", {"host": host, "areas": areas})
+                copies = await browser.evaluate(self.session, look.page("copies"))
+                browser.note("bandeau.copies", {"copies": copies})
             self.result.facts.setdefault("text", {})[station] = await browser.evaluate(
-                self.session, _TEXT
+                self.session, look.page("text")
             )
         with contextlib.suppress(BrowserError):
             shot = await browser.call("Page.captureScreenshot", {"format": "png"}, self.session)
@@ -318,28 +349,88 @@ class _Walk:
     async def walk(self, station: str) -> None:
         """Load the page anew, and walk on to more pages of the site, in the order of its links."""
         await self.arrive(f"{station}-reload")
+        await self.back(f"{station}-reload")
         links = await self._links()
         for number, url in enumerate(links[: self.plan.pages - 1], 2):
             name = f"{station}-page-{number}"
             self.mark(name)
             await self.browser.go(self.session, url)
             await self.look(name)
+            await self.back(name)
+
+    async def back(self, station: str) -> None:
+        """Note whether a way back to the choices is to be seen, and what stands around it.
+
+        The text is read with forced colours, in which colour alone says nothing.
+        """
+        if not self.result.clicks:
+            return
+        control, shown = await self.finder.way_back(), None
+        if control:
+            shown = {"label": control.label}
+            with contextlib.suppress(BrowserError):
+                plain = await self.finder.on(control, look.on("state"))
+                await self._media("forced-colors", "active")
+                forced = await self.finder.on(control, look.on("state"))
+                await self._media("forced-colors", "none")
+                if isinstance(plain, dict) and isinstance(forced, dict):
+                    shown |= {"text": forced["text"], "colours": _digest(plain["colours"])}
+        self.result.facts.setdefault("way back", {})[station] = shown
+
+    async def still(self, layer: Notice) -> None:
+        """Note what of a layer moves without end although less motion is asked for."""
+        await self._media("prefers-reduced-motion", "reduce")
+        self.result.facts["moves"] = (await self.finder.box(layer)).get("endless", 0)
+        await self._media("prefers-reduced-motion", "no-preference")
+
+    async def _media(self, name: str, value: str) -> None:
+        features = [{"name": name, "value": value}]
+        await self.browser.call("Emulation.setEmulatedMedia", {"features": features}, self.session)
+
+    async def told(self, links: list[list[str]]) -> None:
+        """Read the pages of the site that a layer links to."""
+        home = urlsplit(self.plan.url).hostname
+        pages = list(dict.fromkeys(url.partition("#")[0] for _, url in links))
+        own = [url for url in pages if urlsplit(url).hostname == home][:_TOLD]
+        for number, url in enumerate(own, 1):
+            self.mark(f"told-{number}")
+            with contextlib.suppress(BrowserError):  # a download, or a page that is not there
+                await self.browser.go(self.session, url)
+                await self._settled()
+                found = await self.browser.evaluate(self.session, look.page("text"))
+                self.result.facts.setdefault("told", []).append({"url": url, "text": found["text"]})
+
+    async def others(self, layer: Notice) -> None:
+        """Note what else in the window offers to accept, outside of the notice."""
+        known = {(one.session, one.node) for one in layer.controls}
+        box = self.result.layers[-1].get("box", {}).get("text")
+        for one in await self.finder.controls():
+            if one.goal is not Goal.ACCEPT or (one.session, one.node) in known:
+                continue
+            with contextlib.suppress(BrowserError):
+                alone = Notice("words", (one,))
+                around = await self.finder.box(alone)
+                if around.get("text") != box:
+                    goals = [goal.value for word in around["labels"] if (goal := goal_of(word))]
+                    found = {"label": one.label, "text": around["text"], "goals": goals}
+                    self.result.facts.setdefault("others", []).append(found)
 
     async def notice(self) -> Notice:
         """Return the notice that is shown, and note what its layer offers."""
         for _ in range(6):  # some come late
             found = await self.finder.notice()
             if found:
-                await self._noted(found)
+                await self.noted(found)
                 return found
             await asyncio.sleep(0.5)
         raise NotDoneError("no-notice", "no notice was found that asks for a choice")
 
     async def choose(self, goal: Goal, station: str) -> None:
         """Make a choice and see that it holds. Raises NotDoneError."""
-        before = await self._state()
+        before = await self.state()
         layer = await self.notice()
         name = layer.name
+        made = (await self.browser.evaluate(self.session, look.page("text")))["made"]
         clicks = 0
         for _ in range(_LAYERS):
             clicks += 1
@@ -354,10 +445,11 @@ class _Walk:
             self.mark(station)
             await self.finder.press(control)
             await self._settled()
-            if last and await self._state() == before:
+            if last and await self.state() == before:
                 clicks += await self._saved(layer)
             if last and await self._held(before):
                 self.result.clicks[goal.value] = clicks
+                await self._announced(station, made)
                 await self.look(station, scroll=False)
                 await self._sticks()
                 return
@@ -366,14 +458,14 @@ class _Walk:
             layer = await self.finder.notice() or await self.finder.layer()
             if layer.name == name and layer.control(goal) is None:
                 layer = await self.finder.layer()
-            await self._noted(layer)
+            await self.noted(layer)
         raise NotDoneError(
             "no-effect", f"{goal.value} was pressed, but nothing was stored or it came back"
         )
 
     async def withdraw(self) -> None:
         """Take an agreement back, by the site's own way. Raises NotDoneError."""
-        before = await self._state()
+        before = await self.state()
         control = await self.finder.way_back()
         if control is None:
             raise NotDoneError("no-way-back", "no way back to the choices was found")
@@ -385,7 +477,7 @@ class _Walk:
             layer = await self.finder.notice() or await self.finder.layer()
             if layer.control(Goal.REFUSE) is None and layer.control(Goal.SAVE) is None:
                 layer = await self.finder.layer()
-            await self._noted(layer)
+            await self.noted(layer)
             refuse = layer.control(Goal.REFUSE)
             if refuse is None:
                 clicks += await self._untick(layer)
@@ -398,9 +490,9 @@ class _Walk:
             await self.finder.press(refuse)
             await self._settled()
             if refuse.goal is not Goal.SETTINGS:
-                if refuse.goal is Goal.REFUSE and await self._state() == before:
+                if refuse.goal is Goal.REFUSE and await self.state() == before:
                     clicks += await self._saved(layer)
-                if await self._state() == before:
+                if await self.state() == before:
                     raise NotDoneError("no-effect", "the withdrawal changed nothing that is stored")
                 self.result.clicks["withdraw"] = clicks
                 await self.look("withdraw", scroll=False)
@@ -409,7 +501,7 @@ class _Walk:
 
     async def only(self, purpose: str) -> None:
         """Grant exactly one purpose, by a tick whose value or name is its id. Raises NotDoneError."""
-        before = await self._state()
+        before = await self.state()
         layer = await self.notice()
         settings = layer.control(Goal.SETTINGS)
         if settings:
@@ -417,15 +509,17 @@ class _Walk:
             await self.finder.press(settings)
             await self._settled()
             layer = await self.finder.layer()
-            await self._noted(layer)
+            await self.noted(layer)
         wanted = json.dumps(purpose)
         set_only = f"""(() => {{
           const all = [...document.querySelectorAll('input[type=checkbox]:not(:disabled)')];
           const mine = all.filter((one) => [one.value, one.name, one.id].includes({wanted}));
           for (const one of all) if (one.checked !== mine.includes(one)) one.click();
-          return mine.length;
+          const ticked = all.filter((one) => one.checked).map((one) => one.value || one.name || one.id);
+          return {{ found: mine.length, ticks: all.length, ticked }};
         }})()"""
-        if not await self.browser.evaluate(self.session, set_only):
+        self.result.facts["set"] = await self.browser.evaluate(self.session, set_only)
+        if not self.result.facts["set"]["found"]:
             raise NotDoneError("no-control", f"no tick is called {purpose}")
         save = layer.control(Goal.SAVE)
         if save is None:
@@ -435,6 +529,99 @@ class _Walk:
         if not await self._held(before):
             raise NotDoneError("no-effect", "the settings were saved, but nothing was stored")
         await self.look(f"only:{purpose}", scroll=False)
+
+    async def settings(self) -> None:
+        """Open the settings, save them as they are, and see what they show after that."""
+        layer = await self.notice()
+        opens = layer.control(Goal.SETTINGS)
+        if opens is None:
+            self.result.facts["settings"] = "none"
+            return
+        self.mark("settings")
+        await self.finder.press(opens)
+        await self._settled()
+        layer = await self.finder.layer()
+        await self.noted(layer)
+        self.result.facts["shown"] = await self._ticks(layer)
+        save = layer.control(Goal.SAVE)
+        if save is None:
+            self.result.facts["settings"] = "no-control"
+            return
+        before = await self.state()
+        self.mark("saved")
+        await self.finder.press(save)
+        await self._settled()
+        self.result.facts["settings"] = "saved" if await self._held(before) else "no-effect"
+        await self.look("saved", scroll=False)
+        await self.walk("saved")
+        control = await self.finder.way_back()
+        if control:
+            await self.finder.press(control)
+            await self._settled()
+            self.result.facts["reopened"] = await self._ticks(await self.finder.layer())
+
+    async def _ticks(self, layer: Notice) -> list[Params]:
+        """Return what a person may tick in a layer, and whether it is ticked."""
+        found = []
+        for one in layer.ticks:
+            with contextlib.suppress(BrowserError):
+                ticked = await self.finder.ticked(one)
+                found.append({"label": one.label, "ticked": ticked, "locked": one.disabled})
+        return found
+
+    async def keyboard(self) -> None:
+        """Refuse by keyboard alone. Raises NotDoneError."""
+        keys = Keys(self.browser, self.session, self.finder)
+        before = await self.state()
+        layer = await self.notice()
+        stops: list[Params] = self.result.facts.setdefault("stops", [])
+        for _ in range(_LAYERS):
+            refuse = layer.control(Goal.REFUSE) or _second(layer, Goal.REFUSE)
+            control = refuse or layer.control(Goal.SETTINGS)
+            if control is None:
+                raise NotDoneError("no-control", "the notice shows no control to refuse")
+            walked = await keys.through(layer)
+            stops.append({**asdict(walked), "control": control.label, "pressed": False})
+            if control.label in walked.missed or walked.stuck:
+                return  # that is what was to be found out
+            self.mark("keyboard")
+            if not await keys.back_to(control):
+                return
+            await keys.press("Enter")
+            await self._settled()
+            stops[-1]["pressed"] = True
+            if refuse:
+                stops[-1]["held"] = await self._held(before)
+                return
+            layer = await self.finder.layer()
+            await self.noted(layer)
+        raise NotDoneError("no-control", "the settings show no control to refuse")
+
+    async def small(self) -> None:
+        """See what of the notice can be reached in small windows, and what it lies over."""
+        layer = await self.notice()
+        keys = Keys(self.browser, self.session, self.finder)
+        covered = await keys.covered(layer, _STOPS)
+        self.result.facts["covered"] = covered
+        width, height = _NARROW
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        await self.browser.call("Emulation.setDeviceMetricsOverride", size, self.session)
+        await asyncio.sleep(self.plan.quiet)
+        reached = []
+        for one in layer.controls:
+            if one.goal and one.role not in ("checkbox", "switch", "radio"):
+                with contextlib.suppress(BrowserError):
+                    reached.append(await self.finder.reach(one))
+        self.result.facts["reached"] = reached
+
+    async def _announced(self, station: str, made: float) -> None:
+        """Note how a choice was told: by a status, or because the page was made anew."""
+        told = ""
+        with contextlib.suppress(BrowserError):
+            anew = (await self.browser.evaluate(self.session, look.page("text")))["made"] != made
+            status = await self.browser.evaluate(self.session, look.page("said"))
+            told = "made anew" if anew else str(status)[:200]
+        self.result.facts.setdefault("announced", {})[station] = told
 
     async def restart(self) -> None:
         """End the browser and start it again on the same profile."""
@@ -461,7 +648,7 @@ class _Walk:
     async def _held(self, before: str) -> bool:
         """Say whether something was stored and the notice went."""
         for _ in range(10):
-            if await self._state() != before and await self.finder.notice() is None:
+            if await self.state() != before and await self.finder.notice() is None:
                 return True
             await asyncio.sleep(0.2)
         return False
@@ -475,7 +662,7 @@ class _Walk:
             self.result.facts["asked again"] = "when the page was loaded again"
             raise NotDoneError("asked-again", "the notice came back when the page was loaded again")
 
-    async def _state(self) -> str:
+    async def state(self) -> str:
         """Return a digest of all that is stored: whether a click changed anything is all it is for."""
         browser = self.browser
         jar = sorted(
@@ -503,7 +690,7 @@ class _Walk:
             return found
         return []
 
-    async def _noted(self, layer: Notice) -> None:
+    async def noted(self, layer: Notice) -> None:
         """Keep what a layer offers, for the rules on its controls."""
         controls = []
         for one in layer.controls:
@@ -519,7 +706,10 @@ class _Walk:
                         **facts,
                     }
                 )
-        self.result.layers.append({"name": layer.name, "controls": controls})
+        found: Params = {"name": layer.name, "controls": controls}
+        with contextlib.suppress(BrowserError):
+            found["box"] = await self.finder.box(layer)
+        self.result.layers.append(found)
 
 
 _SCROLL = """(async () => {
@@ -532,6 +722,10 @@ _SCROLL = """(async () => {
 })()"""
 
 
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+
+
 def _second(layer: Notice, goal: Goal) -> Control | None:
     """Return what refuses on a second layer: saving what nobody ticked."""
     if goal is not Goal.REFUSE or any(one.checked and not one.disabled for one in layer.ticks):
@@ -541,9 +735,15 @@ def _second(layer: Notice, goal: Goal) -> Control | None:
 
 async def _no_choice(walk: _Walk) -> None:
     await walk.arrive("arrive")
+    links: list[list[str]] = []
     with contextlib.suppress(NotDoneError):
-        await walk.notice()
+        layer = await walk.notice()
+        links = walk.result.layers[-1].get("box", {}).get("links", [])
+        with contextlib.suppress(BrowserError):
+            await walk.others(layer)
+            await walk.still(layer)
     await walk.walk("no-choice")
+    await walk.told(links)
 
 
 async def _refuse(walk: _Walk) -> None:
@@ -598,18 +798,69 @@ async def _only(walk: _Walk) -> None:
 
 
 async def _gpc(walk: _Walk) -> None:
+    """Walk under the signal, then accept against it: does anybody say that the two differ?"""
     await walk.arrive("arrive")
     await walk.walk("gpc")
+    with contextlib.suppress(OSError):
+        walk.result.facts["support file"] = await asyncio.to_thread(support_file, walk.plan.url)
+    layer = await walk.finder.notice()
+    if layer is None:  # the signal was taken for a refusal: then by the way back
+        control = await walk.finder.way_back()
+        if control is None:
+            return
+        await walk.finder.press(control)
+        await walk.browser.settled(walk.plan.quiet)
+        layer = await walk.finder.layer()
+    accept = layer.control(Goal.ACCEPT)
+    if accept is None:
+        return
+    first = await walk.finder.box(layer)
+    before = await walk.state()
+    walk.mark("against")
+    await walk.finder.press(accept)
+    await walk.browser.settled(walk.plan.quiet)
+    stored = await walk.state() != before
+    now = await walk.browser.evaluate(walk.session, look.page("text"))
+    told = said("signal", f"{first.get('text', '')} {now['text']}")
+    walk.result.facts["against"] = {"stored": stored, "said": told}
 
 
 async def _no_script(walk: _Walk) -> None:
+    """Choose where that can be done without script, and look for the way back and where it leads."""
     await walk.arrive("arrive")
+    with contextlib.suppress(NotDoneError):
+        await walk.choose(Goal.ACCEPT, "no-script")
     await walk.walk("no-script")
+    control = await walk.finder.way_back()
+    walk.result.facts["entry"] = control.label if control else None
+    if control:
+        await walk.finder.press(control)
+        await walk.browser.settled(walk.plan.quiet)
+        layer = await walk.finder.notice() or await walk.finder.layer()
+        goals = [one.goal for one in layer.controls]
+        walk.result.facts["leads"] = Goal.REFUSE in goals or Goal.SAVE in goals
 
 
 async def _small(walk: _Walk) -> None:
     await walk.arrive("arrive")
-    await walk.notice()
+    await walk.small()
+
+
+async def _settings(walk: _Walk) -> None:
+    await walk.arrive("arrive")
+    await walk.settings()
+
+
+async def _keyboard(walk: _Walk) -> None:
+    await walk.arrive("arrive")
+    await walk.keyboard()
+
+
+async def _endpoints(walk: _Walk) -> None:
+    """Ask the public addresses of a site behind bandeau; elsewhere there is nothing to ask."""
+    plan = walk.plan
+    found = await asyncio.to_thread(probed, plan.url, plan.prefix) if plan.prefix else {}
+    walk.result.facts["endpoints"] = found
 
 
 async def _dismiss(walk: _Walk) -> None:
@@ -619,9 +870,7 @@ async def _dismiss(walk: _Walk) -> None:
     walk.mark("dismiss")
     if close:
         await walk.finder.press(close)
-    for kind in ("keyDown", "keyUp"):
-        key = {"type": kind, "key": "Escape", "code": "Escape", "windowsVirtualKeyCode": 27}
-        await walk.browser.call("Input.dispatchKeyEvent", key, walk.session)
+    await Keys(walk.browser, walk.session, walk.finder).press("Escape")
     await walk.look("dismiss")
     await walk.walk("dismiss")
 
@@ -659,4 +908,7 @@ _SCENARIOS: dict[str, Callable[[_Walk], Awaitable[None]]] = {
     "small": _small,
     "dismiss": _dismiss,
     "dirty": _dirty,
+    "settings": _settings,
+    "keyboard": _keyboard,
+    "endpoints": _endpoints,
 }

@@ -82,7 +82,8 @@ def audit(
         click.echo(str(error), err=True)
         sys.exit(2)
     own = tuple(one.host for one in declared.site.own_hosts) if declared else ()
-    plan = Plan(url, Setting(language=language), thorough=thorough, own=own)
+    prefix = declared.site.prefix if declared else ""
+    plan = Plan(url, Setting(language=language), thorough=thorough, own=own, prefix=prefix)
     wanted = chosen(scenarios, declared)
     started = datetime.now(UTC)
     try:
@@ -120,8 +121,8 @@ def chosen(scenarios: Sequence[str], policy: Policy | None) -> list[str]:
                 f"there is no {name}; there are {', '.join(NAMES)} and only:PURPOSE",
                 param_hint="--scenario",
             )
-    purposes = policy.consentable if policy else ()
-    return list(dict.fromkeys(scenarios)) or [*DEFAULT, *(f"only:{one}" for one in purposes)]
+    alone = [f"only:{one}" for one in policy.consentable] if policy else []
+    return list(dict.fromkeys(scenarios)) or [*DEFAULT, *alone, *(["endpoints"] if policy else [])]
 
 
 async def walked(plan: Plan, scenarios: Sequence[str], jobs: int, progress: Progress) -> list[Run]:

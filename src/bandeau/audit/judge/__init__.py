@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bandeau.audit.judge import notice, walks
+from bandeau.audit.judge import access, after, before, first, server, settings, special
 from bandeau.audit.judge.base import Case, Fact, Outcome, Verdict
 from bandeau.audit.ruleset import Rule
 
 __all__ = ["DECIDABLE", "Case", "Fact", "Outcome", "Verdict", "judge"]
-_DECIDE = {**notice.DECIDE, **walks.DECIDE}
+_DECIDE = {
+    **first.DECIDE,
+    **settings.DECIDE,
+    **before.DECIDE,
+    **after.DECIDE,
+    **special.DECIDE,
+    **access.DECIDE,
+    **server.DECIDE,
+}
 DECIDABLE = frozenset(_DECIDE)
 
 
@@ -24,7 +32,6 @@ def judge(case: Case, rules: Iterable[Rule]) -> list[Verdict]:
 
 def _judged(case: Case, rule: Rule) -> Verdict:
     decide = _DECIDE.get(rule.id)
-    if decide is None:
-        reason = "needs-server" if rule.reach == "self" else "not-implemented"
-        return Verdict(rule.id, Outcome.UNKNOWN, reason)
+    if decide is None:  # what no browser can see
+        return Verdict(rule.id, Outcome.UNKNOWN, "needs-server")
     return decide(case, rule.id)

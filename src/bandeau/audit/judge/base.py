@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from bandeau.audit.inventory import Inventory, allowed
 from bandeau.audit.observe import Observation, days
+from bandeau.audit.pipe import Params
 from bandeau.audit.scenario import Run
 from bandeau.policy.model import Policy
 
@@ -16,6 +17,8 @@ Purposes = frozenset[str]
 Decide = Callable[["Case", str], "Verdict"]
 KEPT = ("cookie_kept", "cookie_in_jar", "storage_kept", "storage_there")
 ASKED = ("request", "connection", "beacon")
+SANCTIONED = ("ads", "social")  # purposes that an audit fails for where a notice hides them
+CLOSED, LESS = 0.5, 0.9  # of a page's text: what is left of a closed one, what a person has to see
 _LINEAR = 0.04045  # below it sRGB is linear (WCAG 2.2, "relative luminance")
 
 
@@ -73,6 +76,32 @@ class Case:
                 if not run.completed or run.unwatched:
                     return run.reason or "not-watched"
         return ""
+
+    def layers(self, *scenarios: str) -> Iterator[tuple[Run, Params]]:
+        """Return every layer of a notice that was seen in scenarios, each with its run."""
+        return ((run, one) for name in scenarios for run in self.of(name) for one in run.layers)
+
+    def first_layers(self, *scenarios: str) -> Iterator[tuple[Run, Params]]:
+        """Return the first layer of each run, where its box was found."""
+        return (
+            (run, run.layers[0])
+            for name in scenarios
+            for run in self.of(name)
+            if run.layers and run.layers[0].get("box")
+        )
+
+    def length(self, scenario: str, station: str) -> int | None:
+        """Return the most that a page said at a station in any run, in characters."""
+        found = [run.facts["text"][station]["length"] for run in self.of(scenario)
+                 if station in run.facts.get("text", {})]  # fmt: skip
+        return max(found) if found else None
+
+    @property
+    def endpoints(self) -> Params:
+        """What the public addresses of bandeau answered; {} where they were not asked."""
+        return next(
+            (r.facts["endpoints"] for r in self.of("endpoints") if r.facts.get("endpoints")), {}
+        )
 
     @property
     def purposes(self) -> Purposes:
@@ -200,6 +229,25 @@ def unopened(
     return (certain + more, doubtful) if case.policy else (certain, doubtful + more)
 
 
+def unknown(rule: str, reason: str, *facts: Fact) -> Verdict:
+    """Return that nothing can be said, and why, in a word."""
+    return Verdict(rule, Outcome.UNKNOWN, reason, facts)
+
+
+def beside_the_point(rule: str, why: str) -> Verdict:
+    """Return that a rule has nothing to be held against here."""
+    return Verdict(rule, Outcome.NOT_APPLICABLE, why)
+
+
+def needs_human(
+    case: Case, rule: str, certain: Sequence[Fact], doubtful: Sequence[Fact], *scenarios: str
+) -> Verdict:
+    """Return what facts come to, where what is doubtful is for a person to look at."""
+    if doubtful and not certain and not case.missing(*scenarios):
+        return unknown(rule, "needs-human", *doubtful)
+    return verdict(case, rule, certain, (), *scenarios)
+
+
 def nothing(
     scenario: str, *stations: str, kinds: tuple[str, ...] = KEPT
 ) -> Callable[[Case, str], Verdict]:
@@ -255,3 +303,45 @@ def contrast(one: str, other: str) -> float | None:
         )
         lights.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
     return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+def copies(run: Run, *stations: str) -> Iterator[Observation]:
+    """Return the copies of the choice that were read at stations."""
+    return (
+        one for one in after(run, *stations) if one.kind == "copy" and "interest" not in one.name
+    )
+
+
+def granted_copies(run: Run, *stations: str) -> list[Fact]:
+    """Return the copies of the choice that say granted, once each."""
+    found: dict[str, Fact] = {}
+    for one in copies(run, *stations):
+        if one.detail["granted"]:
+            text = f"{one.name} says granted ({one.detail['what']})"
+            found.setdefault(one.name, Fact(text, run.scenario, one.station, one.at))
+    return list(found.values())
+
+
+def unread_copies(run: Run, *stations: str) -> list[Fact]:
+    """Return the copies of the choice that are there and cannot be read, once each."""
+    found: dict[str, Fact] = {}
+    for one in copies(run, *stations):
+        if one.detail["granted"] is None:
+            text = f"{one.name} is there and cannot be read ({one.detail['what']})"
+            found.setdefault(one.name, Fact(text, run.scenario, one.station, one.at))
+    return list(found.values())
+
+
+def once(facts: Iterable[Fact]) -> list[Fact]:
+    """Return facts that say different things, the first of each."""
+    found: dict[str, Fact] = {}
+    for one in facts:
+        found.setdefault(one.text, one)
+    return list(found.values())
+
+
+def unanswered(case: Case, rule: str) -> Verdict | None:
+    """Return that only the server could tell, where its addresses did not; None where they did."""
+    if case.missing("endpoints") or not case.endpoints:
+        return unknown(rule, "needs-server")
+    return None
