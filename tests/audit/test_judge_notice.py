@@ -160,6 +160,8 @@ def test_saving_untouched_settings_grants_nothing() -> None:
     assert outcome("B4", saved(ticked=True), *others) == "fail"
     assert outcome("B4", saved(copied("saved", granted=True))) == "fail"
     assert outcome("B4", saved(copied("arrive", granted=True))) == "pass"  # that is for C4
+    both = copied("arrive", granted=True), copied("saved", granted=True)
+    assert outcome("B4", saved(*both)) == "pass"  # nothing came with saving
     for came in (kept("saved", "stat"), request("ads.test", "saved-reload")):
         assert outcome("B4", saved(came), *others) == "fail"
         assert (

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
+from browser.notices import PEERS, fetch
+
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -101,6 +103,20 @@ def free_ports() -> int:
             except (OSError, OverflowError):
                 continue
             return port
+
+
+@pytest.fixture(scope="session")
+def builds(request: pytest.FixtureRequest) -> Path:
+    """The pinned packages as the registry has them, kept between runs outside of the repository's files."""
+    if not shutil.which("chromium"):
+        pytest.skip("there is no chromium here")
+    folder = Path(request.config.cache.mkdir("notices"))
+    missing = [one for one in PEERS.values() if not (folder / one.folder).is_dir()]
+    if missing:
+        if not shutil.which("npm"):
+            pytest.skip("there is no npm here")
+        fetch(folder, missing)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,13 @@ _AROUND = """function (...others) {
   return { told: told.join('\\n'), inside: others.map(inside) };
 }"""
 _CLICK = "function () { this.scrollIntoView({ block: 'center', inline: 'center' }); }"
+# Where the pointer meets a control; null where something lies over it, or it is out of view.
+_AIM = """function () {
+  const box = this.getClientRects()[0];
+  const at = box && { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+  const hit = at && this.getRootNode().elementFromPoint(at.x, at.y);
+  return hit && [this, ...(this.labels ?? [])].some((one) => one.contains(hit)) ? at : null;
+}"""
 _PRESS = "function () { this.click(); }"
 
 
@@ -197,14 +204,12 @@ class Finder:
     async def reach(self, control: Control) -> Params:
         """Scroll to a control; say whether its middle can be pressed, and its size in CSS pixels."""
         await self.on(control, _CLICK)
-        box = await self.facts(control)
-        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
-        hit = box["in_view"] and await self._hits(control, at)
+        box, at = await self.facts(control), await self.on(control, _AIM)
         return {
             "label": control.label,
             "width": box["width"],
             "height": box["height"],
-            "hit": bool(hit),
+            "hit": bool(at),
         }
 
     async def press(self, control: Control) -> None:
@@ -213,32 +218,13 @@ class Finder:
         A form's own default action follows either way.
         """
         await self.on(control, _CLICK)
-        if control.session == self._session:
-            box = await self._watch.call(
-                "DOM.getContentQuads", {"backendNodeId": control.node}, control.session
-            )
-            if box["quads"]:
-                quad = box["quads"][0]
-                at = {"x": sum(quad[0::2]) / 4, "y": sum(quad[1::2]) / 4}
-                if await self._hits(control, at):
-                    for kind in ("mousePressed", "mouseReleased"):
-                        event = {**at, "type": kind, "button": "left", "clickCount": 1}
-                        await self._watch.call("Input.dispatchMouseEvent", event, control.session)
-                    return
-        await self.on(control, _PRESS)
-
-    async def _hits(self, control: Control, at: Params) -> bool:
-        """Say whether a point of the window is the control's, and not something that lies over it."""
-        place = {"x": int(at["x"]), "y": int(at["y"]), "includeUserAgentShadowDOM": True}
-        try:
-            found = await self._watch.call("DOM.getNodeForLocation", place, control.session)
-        except BrowserError:
-            return False  # there is nothing: it moved away
-        if found.get("backendNodeId") == control.node:
-            return True
-        inside = "function (other) { return this.contains(other) || other.contains(this); }"
-        other = Control(control.session, found["backendNodeId"], "", "", None)
-        return bool(await self.on(control, inside, other))
+        at = await self.on(control, _AIM) if control.session == self._session else None
+        if isinstance(at, dict):
+            for kind in ("mousePressed", "mouseReleased"):
+                event = {**at, "type": kind, "button": "left", "clickCount": 1}
+                await self._watch.call("Input.dispatchMouseEvent", event, control.session)
+        else:
+            await self.on(control, _PRESS)
 
     async def _known(self, known: Known) -> Notice | None:
         for session in self._sessions():

@@ -1,5 +1,5 @@
-// What a page shows beside its controls. An expression: functions by name, box, focus and state on a control with
-// the others of its layer, the rest on the page. Nothing is pressed or changed.
+// What a page shows beside its controls. An expression: functions by name, box, focus and state on a control
+// with the others of its layer, the rest on the page. Nothing is pressed or changed.
 (() => {
   const up = (one) => one.assignedSlot ?? one.parentElement ?? one.getRootNode().host ?? null;
   const inside = (box, one) => { for (let at = one; at; at = up(at)) if (at === box) return true; return false; };
@@ -19,6 +19,8 @@
   };
   const named = (one) => plain(one.getAttribute("aria-label")) || plain((one.getAttribute("aria-labelledby") ?? "").split(/\s+/)
     .map((id) => (id && one.getRootNode().getElementById(id)?.textContent) || "").join(" "));
+
+  const path = (one) => { let found = ""; for (let at = one; at; at = up(at)) found = `${at.localName}:${[...(at.parentNode?.children ?? [])].indexOf(at)}/${found}`; return found; };
 
   // The colour that a text stands on; null where an image, transparency or opacity leaves it open.
   const ground = (one) => {
@@ -74,8 +76,6 @@
     while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
     const control = all.findIndex((one) => one.matches(":focus"));
     if (control >= 0) at = all[control]; // also in a closed shadow root
-    let path = "";
-    for (let one = at; one; one = up(one)) path = `${one.localName}:${[...(one.parentNode?.children ?? [])].indexOf(one)}/${path}`;
     const within = control >= 0 || (!top(box) && inside(box, at));
     const place = top(at) ? null : at.getBoundingClientRect();
     const points = [[0.5, 0.5], [0.1, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.9]]
@@ -83,7 +83,7 @@
       .filter((one) => one && one[0] >= 0 && one[1] >= 0 && one[0] < innerWidth && one[1] < innerHeight);
     const covered = !within && !top(box) && points.length > 0 && points.every((one) => inside(box, document.elementFromPoint(...one)));
     const name = String(at?.innerText || at?.ariaLabel || at?.value || "").trim().slice(0, 40);
-    return { control, path, none: top(at), inside: within, covered, what: top(at) ? "nothing" : `${at.localName} «${name}»` };
+    return { control, path: path(at), none: top(at), inside: within, covered, what: top(at) ? "nothing" : `${at.localName} «${name}»` };
   }
 
   // What stands around the way back, in words and in colours.

@@ -101,7 +101,10 @@ def _b4(case: Case, rule: str) -> Verdict:
     facts: list[Fact] = []
     saved = [run for run in case.of("settings") if run.facts.get("settings") == "saved"]
     for run in saved:
-        facts += granted_copies(run, "saved")
+        earlier = {one.name for one in copies(run, "arrive", "settings") if one.detail["granted"]}
+        facts += [
+            one for one in granted_copies(run, "saved") if one.text.split(" says")[0] not in earlier
+        ]
         facts += _brought(case, run, "saved")
         before = {one["label"]: one["ticked"] for one in run.facts.get("shown", ())}
         facts += [
