@@ -11,6 +11,7 @@ from bandeau.audit.judge import Case, Outcome, Verdict, judge
 from bandeau.audit.ruleset import load
 from bandeau.audit.scenario import Plan, Run, apart
 from bandeau.cli.audit import walked
+from bandeau.cli.progress import Progress
 from browser.faults import FAULTS, policy, served
 
 if not shutil.which("chromium"):
@@ -25,7 +26,7 @@ SCENARIOS = (
 def judged(*faults: str) -> tuple[list[Run], dict[str, Verdict]]:
     with served(*faults) as port:
         plan = Plan(f"http://site.localhost:{port}/", prefix="/_b")
-        runs = apart(walked(plan, SCENARIOS, 2, lambda _: None))
+        runs = apart(walked(plan, SCENARIOS, 2, Progress(plan.url, quiet=True)))
         found = judge(Case(runs, policy(port)), load().values())
     return runs, {one.rule: one for one in found}
 

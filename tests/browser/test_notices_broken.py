@@ -16,6 +16,7 @@ from bandeau.audit.lexicon import notices
 from bandeau.audit.ruleset import load
 from bandeau.audit.scenario import Plan, apart
 from bandeau.cli.audit import walked
+from bandeau.cli.progress import Progress
 from bandeau.policy.file import loads
 from bandeau.policy.model import Policy
 from browser.notices import PEERS, STAT, Peer, served
@@ -111,7 +112,7 @@ def broken(name: str, *faults: str) -> Peer:
 def found(peer: Peer, builds: Path, *scenarios: str) -> dict[str, list[str]]:
     """Walk through a page and return the facts of each rule that fails."""
     with served(peer, builds) as url:
-        runs = apart(walked(Plan(url), scenarios, 2, lambda _: None))
+        runs = apart(walked(Plan(url), scenarios, 2, Progress(url, quiet=True)))
     verdicts = judge(Case(runs, policy()), load().values())
     return {
         one.rule: [fact.text for fact in one.facts]
