@@ -2,7 +2,8 @@
 
 Attempts to choose for somebody else, choices of visitors who are made up here, their records, and what a
 shared cache would hand on. Each choice is one that any visitor could make, and the site's ledger has it.
-Nothing is judged here.
+Nothing is judged here. An answer that is not what bandeau gives is an OSError, so nothing is concluded
+from it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
 
 from bandeau.audit.pipe import Params
 
-SECONDS = 10  # for one answer
+SECONDS = 10  # for a part of one answer
+_ALL_SECONDS = 25  # for all answers, which is less than a scenario has
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) bandeau-probe/1"  # what a record must not hold
 _CHECKPOINT_SECONDS = 1.1  # for which the newest one may be kept by caches
 _LONGEST = 4 << 20  # bytes of an answer
@@ -64,10 +68,17 @@ class Answer:
 
     def json(self) -> Params:
         """Return the body as an object; {} where it is none."""
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(self.body)
             return found if isinstance(found, dict) else {}
         return {}
+
+    def granted(self) -> list[str]:
+        """Return the purposes that the body says are granted. Raises OSError where it says none."""
+        found = self.json().get("granted")
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            raise OSError(f"an answer ({self.status}) does not say what is granted")
+        return found
 
 
 @dataclass(slots=True)
@@ -75,6 +86,7 @@ class Visitor:
     """Somebody with a jar of their own, who keeps what is set and sends it."""
 
     url: str
+    until: float  # time.monotonic(); nothing is asked or read after it
     jar: dict[str, str] = field(default_factory=dict)
 
     def ask(
@@ -97,8 +109,11 @@ class Visitor:
         try:
             link.request(method, path, body, {**sent, **(headers or {})})
             found = link.getresponse()
-            answer = Answer(found.status, tuple(found.getheaders()), found.read(_LONGEST))
-        except http.client.HTTPException as error:
+            answer = Answer(found.status, tuple(found.getheaders()), self._read(found))
+        except (
+            http.client.HTTPException,
+            ValueError,
+        ) as error:  # ValueError: no such header or path
             raise OSError(str(error)) from error
         finally:
             link.close()
@@ -107,6 +122,14 @@ class Visitor:
             self.jar[name.strip()] = value.strip()
         self.jar = {name: value for name, value in self.jar.items() if value}
         return answer
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        body = b""
+        while len(body) < _LONGEST and (part := response.read1(65_536)):
+            body += part
+            if time.monotonic() > self.until:
+                raise OSError("the site's answers take too long")
+        return body
 
 
 def probed(url: str, prefix: str) -> Params:
@@ -130,19 +153,21 @@ def probed(url: str, prefix: str) -> Params:
 
 def support_file(url: str) -> Params:
     """Return what a site says of Global Privacy Control under its well-known address. Raises OSError."""
-    answer = Visitor(url).ask("GET", "/.well-known/gpc.json")
+    who = Visitor(url, time.monotonic() + SECONDS)
+    answer = who.ask("GET", "/.well-known/gpc.json")
     return {"status": answer.status, "document": answer.json()}
 
 
 class _Probe:
     def __init__(self, url: str, prefix: str) -> None:
         self.url, self.prefix = url, prefix
+        self.until = time.monotonic() + _ALL_SECONDS
         place = urlsplit(url)
         self.page = place.path or "/"
         self.key = secrets.token_hex(8)
 
     def visitor(self) -> Visitor:
-        return Visitor(self.url)
+        return Visitor(self.url, self.until)
 
     def choose(self, who: Visitor, choice: str, key: str = "", **more: str) -> Answer:
         """Choose as the notice does."""
@@ -153,8 +178,7 @@ class _Probe:
 
     def granted(self, who: Visitor) -> list[str]:
         """Return what the server takes as granted."""
-        found = who.ask("GET", f"{self.prefix}/state").json().get("granted", [])
-        return [str(one) for one in found]
+        return who.ask("GET", f"{self.prefix}/state").granted()
 
     def forged(self) -> list[Params]:
         """Try to choose for somebody else."""
@@ -176,7 +200,7 @@ class _Probe:
         who = self.visitor()
         accepted = self.choose(who, "all", "1", receipt="1")
         line = next(iter(self.lines(accepted)), "")
-        first = (accepted.json().get("granted") or ["technical"])[0]
+        first = next(iter(accepted.granted()), "technical")
         retried = self.choose(self.visitor(), "all", "1", receipt="1")
         decisions = [
             self.decision("all", accepted),
@@ -200,16 +224,19 @@ class _Probe:
 
     def decision(self, what: str, answer: Answer) -> Params:
         """Return a choice beside the record of it: as its receipt shows it, and its place in the log."""
-        found = answer.json()
-        receipt = str(found.get("receipt") or "")
+        receipt = str(answer.json().get("receipt") or "")
         extra = re.search(r"^extra (\S+)$", receipt, re.MULTILINE)
-        index = re.search(r"^index (\d+)$", receipt, re.MULTILINE)
-        record = base64.b64decode(extra[1]) if extra else b""
+        index = re.search(r"^index (0|[1-9][0-9]{0,18})$", receipt, re.ASCII | re.MULTILINE)
+        try:
+            record = base64.b64decode(extra[1], validate=True) if extra else b""
+        except ValueError:
+            extra = None
+        if answer.status != HTTPStatus.OK or (receipt and not (extra and index)):
+            raise OSError(f"the answer to a choice ({answer.status}) has a receipt that is none")
         text = re.match(rb"[\x20-\x7e]*", record[:-16])  # what follows is the salt
         return {
             "what": what,
-            "status": answer.status,
-            "granted": found.get("granted"),
+            "granted": answer.granted(),
             "record": text[0].decode("ascii") if text else "",
             "index": int(index[1]) if index else None,
         }
@@ -217,8 +244,12 @@ class _Probe:
     def size(self) -> int | None:
         """Return how many entries the log has; None where it is not public."""
         answer = self.visitor().ask("GET", f"{self.prefix}/log/checkpoint")
-        lines = answer.body.decode("utf-8", "replace").split("\n")
-        return int(lines[1]) if answer.status == HTTPStatus.OK and len(lines) > 1 else None
+        if answer.status != HTTPStatus.OK:
+            return None
+        size = re.match(rb"[^\n]*\n(0|[1-9][0-9]{0,18})\n", answer.body)
+        if size is None:
+            raise OSError("the log's checkpoint has no size")
+        return int(size[1])
 
     def alike(self) -> bool | None:
         """Say whether two who choose alike in one minute get one cookie; None: it took longer."""
@@ -300,8 +331,8 @@ class _Probe:
     def signals(self) -> list[Params]:
         """Come with each signal and no choice; return what was granted."""
         path = f"{self.prefix}/state"
-        answers = [(one, self.visitor().ask("GET", path, one).json()) for one in _SIGNALS]
-        return [{"headers": dict(sent), "granted": one.get("granted")} for sent, one in answers]
+        answers = [(one, self.visitor().ask("GET", path, one)) for one in _SIGNALS]
+        return [{"headers": dict(sent), "granted": one.granted()} for sent, one in answers]
 
     def objection(self) -> Params:
         """Object to audience measurement, and see what the page sets after it."""
@@ -353,17 +384,30 @@ def _entries(bundle: bytes) -> list[bytes]:
 
 
 def _storable(answer: Answer) -> bool:
-    """Say whether a shared cache may keep a response and give it to others (RFC 9111 section 3, 4.2)."""
-    control = ", ".join(answer.all("cache-control")).lower()
-    words = {one.strip().partition("=")[0] for one in control.split(",")}
-    lives: object = re.search(r"(?:s-maxage|max-age)=\"?([1-9]\d*)", control) or answer.all(
-        "expires"
-    )
-    lives = lives or (
-        not control and answer.all("last-modified")
-    )  # by a guess of the cache (4.2.2)
-    forbidden = words & {"no-store", "private", "no-cache"}
-    return bool(lives) and not forbidden and "*" not in ", ".join(answer.all("vary"))
+    """Say whether a shared cache may keep a response and give it to others (RFC 9111 section 3)."""
+    control: dict[str, str] = {}
+    for word in ", ".join(answer.all("cache-control")).lower().split(","):
+        name, _, value = word.strip().partition("=")
+        control.setdefault(name, value.strip('" '))
+    if control.keys() & {"no-store", "private", "no-cache"} or "*" in ", ".join(answer.all("vary")):
+        return False
+    return _lives(answer, control)
+
+
+def _lives(answer: Answer, control: Mapping[str, str]) -> bool:
+    """Say whether a response is fresh for a while in a shared cache (RFC 9111 4.2.1, 4.2.2).
+
+    The first that is there counts: s-maxage, max-age, Expires (5.3: what is no date is past), a guess.
+    """
+    for name in ("s-maxage", "max-age"):
+        if name in control:
+            return control[name].isdecimal() and int(control[name]) > 0
+    if expires := answer.all("expires"):
+        try:
+            return parsedate_to_datetime(expires[0]) > datetime.now(UTC)
+        except (ValueError, TypeError):  # TypeError: -0000, a zone that nobody knows
+            return False
+    return bool(answer.all("last-modified"))
 
 
 def _fits(answer: Answer, jar: Mapping[str, str], who: Visitor) -> bool:

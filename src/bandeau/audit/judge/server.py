@@ -47,7 +47,7 @@ def _i1(case: Case, rule: str) -> Verdict:
     facts = [
         f"«{one['what']}» granted {one['granted']}, its record says: {one['record']}"
         for one in decisions
-        if _recorded(one["record"]) != set(one["granted"] or ())
+        if _recorded(one["record"]) != set(one["granted"])
     ]
     first, again, *rest = decisions
     if first["index"] != again["index"]:
@@ -123,8 +123,9 @@ def _m2(case: Case, rule: str) -> Verdict:
     ]
     if b"domain" in given and case.policy.site.choice_scope != "site":
         facts.append("the cookie of the choice is set for a whole domain")
-    if int(given.get(b"max-age") or 0) > case.policy.site.valid_days * _DAY:
-        facts.append(f"it asks for {int(given[b'max-age']) // _DAY} days, more than is declared")
+    age = given.get(b"max-age", b"")
+    if age.isdigit() and int(age) > case.policy.site.valid_days * _DAY:
+        facts.append(f"it asks for {int(age) // _DAY} days, more than is declared")
     if found["cookie"]["alike"] is False:
         facts.append("two visitors with one choice in one minute got different cookies")
     facts += [f"a changed cookie grants {one['granted']}" for one in found["garbled"]["taken"][:3]]
