@@ -84,10 +84,13 @@ def test_a_browser_that_answers_nonsense_is_a_fault_and_no_finding(tmp_path: Pat
 
 
 def test_an_interrupt_ends_an_audit_at_once_with_2(port: int) -> None:
+    # What a shell starts in the background ignores interrupts, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     audit = subprocess.Popen(
         [sys.executable, "-m", "bandeau", "audit", f"http://site.localhost:{port}/endless"],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     assert audit.stderr is not None
     assert "walking" in audit.stderr.readline()
     audit.send_signal(signal.SIGINT)
