@@ -54,7 +54,8 @@ ENDLESS = b"""<!doctype html><title>e</title><script>
 new Worker(URL.createObjectURL(new Blob(["setInterval(() => fetch('" + location.origin + "/ping'), 50)"])));
 </script>"""
 # What is near a notice and no part of it; what is in it and far from its buttons.
-WORDS = b"""<!doctype html><html lang="en"><title>w</title><div id="app"><nav>
+WORDS = b"""<!doctype html><html lang="en"><title>w</title>
+<style>html { scroll-behavior: smooth } main { min-height: 300vh } button { min-height: 44px }</style><div id="app"><nav>
 <button>Settings</button></nav><main><p>Our letter, with cookies to bake.</p><button>Accept all</button>
 <form><label><input type="checkbox" checked> Weekly</label><button>Save</button></form></main>
 <div><p>We use cookies.</p><div><button>Continue without accepting</button></div>

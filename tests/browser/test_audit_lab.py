@@ -217,3 +217,4 @@ def test_a_layer_is_what_shares_a_container_and_nothing_else_of_the_page(
     (layer,) = done.layers
     assert layer["name"] == name
     assert [one["label"] for one in layer["controls"]] == labels
+    assert [one["label"] for one in done.facts["reached"] if not one["hit"]] == []

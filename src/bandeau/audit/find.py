@@ -55,7 +55,10 @@ _AROUND = """function (...others) {
   const inside = (one) => one != null && (one === container || inside(up(one)));
   return { told: told.join('\\n'), inside: others.map(inside) };
 }"""
-_CLICK = "function () { this.scrollIntoView({ block: 'center', inline: 'center' }); }"
+_CLICK = """function () {
+  // At once: where the page scrolls smoothly, what is pressed next would not be there yet.
+  this.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' });
+}"""
 # Where the pointer meets a control; null where something lies over it, or it is out of view.
 _AIM = """function () {
   const box = this.getClientRects()[0];

@@ -17,6 +17,10 @@ from bandeau.audit.watch import Watch
 _CODES = {"Tab": 9, "Enter": 13, "Escape": 27}  # Windows virtual key codes, as the protocol asks
 _SHIFT = 8  # a modifier
 _MOST_STOPS = 80
+_SCROLLED_SECONDS, _LOOKS = (
+    0.1,
+    15,
+)  # between two looks at what the page may still scroll out of cover
 _STUCK = 3  # stops in one place
 _DRAWN_SECONDS = 0.3  # for a mark of the focus that comes by a transition
 _MARGIN = 6  # CSS pixels around a control, where its mark of the focus is drawn
@@ -113,8 +117,12 @@ class Keys:
         found = []
         for _ in range(stops):
             await self.press("Tab")
-            state = await self._focus(wanted)
-            if state["covered"]:
+            for _ in range(_LOOKS):
+                state = await self._focus(wanted)
+                if not state["covered"]:
+                    break
+                await asyncio.sleep(_SCROLLED_SECONDS)
+            else:
                 found.append(str(state["what"]))
         return found
 
