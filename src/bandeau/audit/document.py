@@ -32,21 +32,37 @@ def document(
     version: str = "",
 ) -> dict[str, Any]:
     """Return the report of an audit. `policy` is the digest of the policy that was judged against."""
-    return {
-        "version": VERSION,
-        "bandeau": version,
-        "ruleset": RULESET_VERSION,
-        "url": url,
-        "started": started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "policy": policy,
-        "exit": exit_code(runs, verdicts),
-        "counts": {
-            outcome.value: sum(1 for one in verdicts if one.outcome is outcome)
-            for outcome in Outcome
-        },
-        "verdicts": [_verdict(one, rules[one.rule]) for one in verdicts],
-        "runs": [_run(run) for run in runs],
-    }
+    found: dict[str, Any] = _writable(
+        {
+            "version": VERSION,
+            "bandeau": version,
+            "ruleset": RULESET_VERSION,
+            "url": url,
+            "started": started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "policy": policy,
+            "exit": exit_code(runs, verdicts),
+            "counts": {
+                outcome.value: sum(1 for one in verdicts if one.outcome is outcome)
+                for outcome in Outcome
+            },
+            "verdicts": [_verdict(one, rules[one.rule]) for one in verdicts],
+            "runs": [_run(run) for run in runs],
+        }
+    )
+    return found
+
+
+def _writable(value: Any) -> Any:
+    """Return a value of which UTF-8 can write every text: pages may hold half of a surrogate pair."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case dict():
+            return {_writable(key): _writable(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_writable(one) for one in value]
+        case _:
+            return value
 
 
 def exit_code(runs: Sequence[Run], verdicts: Iterable[Verdict]) -> int:
