@@ -298,6 +298,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("M1", {"forged": [{"what": "a GET", "status": 200, "granted": ["ads"]}]}),
     *(("M2", {"cookie": {"line": COOKIE.replace(one, ""), "alike": True}}) for one in ("; Secure", "; HttpOnly", "; SameSite=Lax", "; Path=/")),
     ("M2", {"cookie": {"line": COOKIE.replace("15724800", "99999999"), "alike": True}}),
+    ("M2", {"cookie": {"line": COOKIE.replace("15724800", "9" * 5000), "alike": True}}),
     ("M2", {"cookie": {"line": f"{COOKIE}; Domain=site.test", "alike": True}}),
     ("M2", {"cookie": {"line": COOKIE, "alike": False}}),
     ("M2", {"garbled": {"tried": 40, "taken": [{"value": "x", "granted": ["ads"]}]}}),

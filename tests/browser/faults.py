@@ -219,7 +219,7 @@ class _Site(BaseHTTPRequestHandler):
         granted = ["ads"] if self._state() == "granted" or self.headers["dnt"] == "0" else []
         if path == "choice":
             value = "none" if asked.get("choice") == "none" else asked.get("purpose", "all")
-            record = base64.b64encode(RECORD.encode() + b"\xff" * 16).decode()
+            record = base64.b64encode(RECORD.encode() + b"\xff" * 32).decode()
             answer = {
                 "granted": [] if value == "none" else ["ads"],
                 "receipt": f"x\nextra {record}\nindex 3\n",

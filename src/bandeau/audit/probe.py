@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import math
 import re
 import secrets
 import time
@@ -30,7 +31,10 @@ _ALL_SECONDS = 25  # for all answers, which is less than a scenario has
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) bandeau-probe/1"  # what a record must not hold
 _CHECKPOINT_SECONDS = 1.1  # for which the newest one may be kept by caches
 _LONGEST = 4 << 20  # bytes of an answer
+_SALT = 32  # bytes after the record that a receipt shows
 _WHOLE = 256  # entries of a tile (c2sp.org/tlog-tiles)
+_PURPOSE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_STATES = ("undecided", "refused", "partial", "granted")
 _SAME = {"Sec-Fetch-Site": "same-origin", "Accept": "application/json"}
 _EVIL = "https://elsewhere.invalid"
 # Ways to choose for somebody else, all of which must change nothing: name, method, headers.
@@ -76,7 +80,9 @@ class Answer:
     def granted(self) -> list[str]:
         """Return the purposes that the body says are granted. Raises OSError where it says none."""
         found = self.json().get("granted")
-        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        if not isinstance(found, list) or not all(
+            isinstance(one, str) and _PURPOSE.fullmatch(one) for one in found
+        ):
             raise OSError(f"an answer ({self.status}) does not say what is granted")
         return found
 
@@ -129,6 +135,8 @@ class Visitor:
             body += part
             if time.monotonic() > self.until:
                 raise OSError("the site's answers take too long")
+        if response.length or len(body) >= _LONGEST:
+            raise OSError("an answer was cut short, or is too long")
         return body
 
 
@@ -170,11 +178,14 @@ class _Probe:
         return Visitor(self.url, self.until)
 
     def choose(self, who: Visitor, choice: str, key: str = "", **more: str) -> Answer:
-        """Choose as the notice does."""
+        """Choose as the notice does. Raises OSError where the choice was not taken."""
         form = {"choice": choice, "back": "/", "lang": "fr", "layer": "first", **more}
         if key:
             form["key"] = f"{self.key}-{key}"
-        return who.ask("POST", f"{self.prefix}/choice", _SAME, form)
+        answer = who.ask("POST", f"{self.prefix}/choice", _SAME, form)
+        if answer.status != HTTPStatus.OK:
+            raise OSError(f"the choice {choice} got the answer {answer.status}")
+        return answer
 
     def granted(self, who: Visitor) -> list[str]:
         """Return what the server takes as granted."""
@@ -227,13 +238,12 @@ class _Probe:
         receipt = str(answer.json().get("receipt") or "")
         extra = re.search(r"^extra (\S+)$", receipt, re.MULTILINE)
         index = re.search(r"^index (0|[1-9][0-9]{0,18})$", receipt, re.ASCII | re.MULTILINE)
-        try:
+        record = b""
+        with contextlib.suppress(ValueError):
             record = base64.b64decode(extra[1], validate=True) if extra else b""
-        except ValueError:
-            extra = None
-        if answer.status != HTTPStatus.OK or (receipt and not (extra and index)):
-            raise OSError(f"the answer to a choice ({answer.status}) has a receipt that is none")
-        text = re.match(rb"[\x20-\x7e]*", record[:-16])  # what follows is the salt
+        text = re.fullmatch(rb"[\x20-\x7e]+", record[:-_SALT])
+        if receipt and not (index and text):
+            raise OSError("the answer to a choice has a receipt that is none")
         return {
             "what": what,
             "granted": answer.granted(),
@@ -281,8 +291,10 @@ class _Probe:
     def cache(self) -> Params:
         """Let visitors who chose differently take turns through a shared cache (RFC 9111)."""
         visitors = {"granted": self.visitor(), "refused": self.visitor()}
-        self.choose(visitors["granted"], "all")
-        self.choose(visitors["refused"], "none")
+        taken = self.choose(visitors["granted"], "all").granted()
+        left = self.choose(visitors["refused"], "none").granted()
+        if left or not taken:
+            raise OSError("the answers to two choices are not those of an acceptance and a refusal")
         visitors["undecided"] = self.visitor()
         wrong: list[Params] = []
         kept: dict[str, tuple[Answer, dict[str, str]]] = {}
@@ -290,20 +302,22 @@ class _Probe:
             for state in ("granted", "refused", "undecided", "granted", "refused"):
                 who = visitors[state]
                 answer = kept.get(path)
-                if answer is None or not _fits(answer[0], answer[1], who):
+                cached = answer is not None and _fits(answer[0], answer[1], who)
+                if answer is None or not cached:
                     fresh = who.ask("GET", path)
-                    answer = (fresh, dict(who.jar))
+                    answer, cached = (fresh, dict(who.jar)), bool(fresh.all("age"))
                     if _storable(fresh):
                         kept[path] = answer
                 shown = _state(answer[0])
-                if shown not in ("", state):
+                if cached and shown not in ("", state):
                     wrong.append({"path": path, "who": state, "got": shown})
         return {"wrong": wrong, "kept": sorted(kept)}
 
     def unknown(self) -> list[str]:
         """Choose a purpose that there is not; return what was granted."""
         who = self.visitor()
-        self.choose(who, "save", purpose="nobody-declared-this")
+        form = {"choice": "save", "purpose": "nobody-declared-this", "back": "/", "lang": "fr"}
+        who.ask("POST", f"{self.prefix}/choice", _SAME, {**form, "layer": "first"})
         return self.granted(who)
 
     def turned(self) -> list[str]:
@@ -347,19 +361,22 @@ class _Probe:
 
     def snapshot(self, record: str, size: int | None) -> Params:
         """Return what the record's snapshot is by the log, and what its address gives."""
-        match = re.search(r" snapshot=(\d+) ", record)
-        if match is None or size is None:
+        match = re.search(r" snapshot=(0|[1-9][0-9]{0,18}) ", record)
+        if match is None or size is None or int(match[1]) >= size:
             return {}
         index = int(match[1])
         width = min(_WHOLE, size - index // _WHOLE * _WHOLE)
         part = "" if width == _WHOLE else f".p/{width}"
         path = f"{self.prefix}/log/tile/entries/{_tile(index // _WHOLE)}{part}"
-        entries = _entries(self.visitor().ask("GET", path).body)
+        tile = self.visitor().ask("GET", path)  # gone where the log grew past it
+        entries = _entries(tile.body) if tile.status == HTTPStatus.OK else []
         if len(entries) <= index % _WHOLE:
             return {}
         logged = entries[index % _WHOLE][-32:].hex()
-        body = self.visitor().ask("GET", f"{self.prefix}/snapshot/{logged}").body
-        return {"logged": logged, "given": hashlib.sha256(body).hexdigest()}
+        given = self.visitor().ask("GET", f"{self.prefix}/snapshot/{logged}")
+        if given.status != HTTPStatus.OK:
+            return {}
+        return {"logged": logged, "given": hashlib.sha256(given.body).hexdigest()}
 
 
 def _address(host: str) -> str:
@@ -375,12 +392,13 @@ def _tile(number: int) -> str:
 
 
 def _entries(bundle: bytes) -> list[bytes]:
+    """Return the entries of a tile; [] where it is none (c2sp.org/tlog-tiles, "Log entries")."""
     found, at = [], 0
     while at + 2 <= len(bundle):
         length = int.from_bytes(bundle[at : at + 2], "big")
         found.append(bundle[at + 2 : at + 2 + length])
         at += 2 + length
-    return found
+    return found if at == len(bundle) else []
 
 
 def _storable(answer: Answer) -> bool:
@@ -391,23 +409,35 @@ def _storable(answer: Answer) -> bool:
         control.setdefault(name, value.strip('" '))
     if control.keys() & {"no-store", "private", "no-cache"} or "*" in ", ".join(answer.all("vary")):
         return False
-    return _lives(answer, control)
+    return _lifetime(answer, control) > _seconds((answer.all("age") or ["0"])[0])
 
 
-def _lives(answer: Answer, control: Mapping[str, str]) -> bool:
-    """Say whether a response is fresh for a while in a shared cache (RFC 9111 4.2.1, 4.2.2).
+def _lifetime(answer: Answer, control: Mapping[str, str]) -> float:
+    """Return for how many seconds a response is fresh in a shared cache (RFC 9111 4.2.1, 4.2.2).
 
     The first that is there counts: s-maxage, max-age, Expires (5.3: what is no date is past), a guess.
     """
     for name in ("s-maxage", "max-age"):
         if name in control:
-            return control[name].isdecimal() and int(control[name]) > 0
+            return _seconds(control[name])
     if expires := answer.all("expires"):
-        try:
-            return parsedate_to_datetime(expires[0]) > datetime.now(UTC)
-        except (ValueError, TypeError):  # TypeError: -0000, a zone that nobody knows
-            return False
-    return bool(answer.all("last-modified"))
+        made = _date(answer.all("date")) or datetime.now(UTC)  # the server's clock is not ours
+        until = _date(expires)
+        return (until - made).total_seconds() if until else 0
+    return math.inf if answer.all("last-modified") else 0
+
+
+def _seconds(text: str) -> int:
+    """Return delta-seconds; 0 where it is none, at most ten digits of it (RFC 9111 1.2.2)."""
+    return int(text[:10]) if text.isdecimal() else 0
+
+
+def _date(lines: list[str]) -> datetime | None:
+    """Return the first line as a date; None where it is none, or of a zone that nobody knows."""
+    with contextlib.suppress(ValueError, IndexError):
+        found = parsedate_to_datetime(lines[0])
+        return found if found.tzinfo else None
+    return None
 
 
 def _fits(answer: Answer, jar: Mapping[str, str], who: Visitor) -> bool:
@@ -420,4 +450,5 @@ def _state(answer: Answer) -> str:
     """Return the state of the choice that a response was made for; "" where it tells none."""
     told = answer.json().get("state")
     found = re.search(rb'id="bandeau-state"[^>]*data-state="([a-z]+)"', answer.body)
-    return str(told) if told else found[1].decode() if found else ""
+    state = told if isinstance(told, str) else found[1].decode() if found else ""
+    return state if state in _STATES else ""
