@@ -49,6 +49,9 @@ class Observation:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+_BARRED = ("csp", "mixed-content")  # other reasons come with an answer: the request was sent
+
+
 @dataclass(slots=True)
 class _Hop:
     """One request on the way through redirects."""
@@ -131,6 +134,17 @@ class Reader:
                 self._on_sent(early)
             else:
                 self._on_headers(early)
+
+    def _on_failed(self, event: Raw) -> None:
+        """Take back a request that the browser barred before it was sent: nobody was asked."""
+        hops = self._hops.get(_key(event))
+        if hops and event.params.get("blockedReason") in _BARRED:
+            barred = hops.pop()
+            self._found = [
+                one
+                for one in self._found
+                if one.kind != "request" or (one.at, one.name) != (barred.at, barred.url)
+            ]
 
     def _on_sent(self, event: Raw) -> None:
         hop = self._hop(event, self._asked)
@@ -386,6 +400,7 @@ _HANDLERS = {  # event to the method that reads it
     "bandeau.hints": "_on_hints",
     "bandeau.copies": "_on_copies",
     "Network.requestWillBeSent": "_on_request",
+    "Network.loadingFailed": "_on_failed",
     "Network.requestWillBeSentExtraInfo": "_on_sent",
     "Network.responseReceivedExtraInfo": "_on_headers",
     "Network.webSocketCreated": "_on_socket",

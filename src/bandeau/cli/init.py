@@ -39,7 +39,7 @@ def init(url: str, out: Path, language: str, *, thorough: bool) -> None:
     plan = Plan(url, Setting(language=language), thorough=thorough)
     with Progress(url) as progress:
         runs = apart(walked(plan, ["no-choice", "accept"], 2, progress))
-    if all(run.reason == "error" for run in runs):
+    if all(run.reason in ("error", "bot-wall") for run in runs):
         click.echo(f"{url}: {runs[0].facts.get('error', 'nothing was seen')}", err=True)
         sys.exit(2)
     text = draft(url, runs)
