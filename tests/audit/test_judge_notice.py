@@ -178,6 +178,12 @@ def test_settings_that_cannot_be_saved_are_not_known_to_grant_nothing() -> None:
     assert outcome("B4", closed) == "unclassified"
 
 
+def test_what_is_ticked_before_a_choice_is_seen_by_who_opens_the_settings() -> None:
+    assert outcome("B1", opened(tick())) == "pass"
+    assert outcome("B1", opened(tick(checked=True))) == "fail"
+    assert outcome("B1", opened(tick(checked=True, disabled=True))) == "pass"
+
+
 def test_legitimate_interest_is_no_basis_and_advertising_is_never_locked_on() -> None:
     assert outcome("B6", visit(), opened(tick())) == "pass"
     assert outcome("B6", visit(), opened(tick("Legitimate interest"))) == "fail"

@@ -32,7 +32,7 @@ def _b1(case: Case, rule: str) -> Verdict:
     """Nothing optional is ticked when the settings are opened before a choice."""
     seen = False
     for run in case.runs:
-        if run.scenario.partition(":")[0] not in ("no-choice", "refuse", "only"):
+        if run.scenario.partition(":")[0] not in ("no-choice", "refuse", "only", "settings"):
             continue
         for layer in run.layers:
             ticks = [one for one in layer["controls"] if one["checked"] is not None]
