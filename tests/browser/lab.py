@@ -104,6 +104,11 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("site", "/spins"): html(b"<!doctype html><title>t</title><p>busy<script>for (;;);</script>"),
         ("site", "/words"): html(WORDS),
         ("site", "/shadow"): html(SHADOW),
+        ("site", "/barred"): (
+            200, "text/html",
+            f"<!doctype html><title>t</title><p>x<script src={tracker}/t.js></script><img src={tracker}/pixel><img src=/hop>".encode(),
+            [("Content-Security-Policy", "default-src 'self'")],
+        ),
         ("site", "/forbidden"): (403, "text/html", b"<!doctype html><title>t</title><p>no", []),
         ("site", "/challenge"): (200, "text/html", b"<!doctype html><title>t</title>", [("CF-Mitigated", "challenge")]),
         ("site", "/away"): html(b"<!doctype html><title>t</title><meta http-equiv=refresh content='0; url=http://127.0.0.1:9/'>"),

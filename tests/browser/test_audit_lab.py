@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -157,7 +158,7 @@ def test_what_the_browser_refused_says_why_and_what_it_partitioned_is_marked(see
 
 
 COLLECTORS = [
-    *(name for name in observe._HANDLERS if name not in ("bandeau.station", "bandeau.storage", "Network.webTransportCreated", "DOMStorage.domStorageItemUpdated")),
+    *(name for name in observe._HANDLERS if name not in ("bandeau.station", "bandeau.storage", "Network.loadingFailed", "Network.webTransportCreated", "DOMStorage.domStorageItemUpdated")),
     *(f"script {kind}" for kind in ("cookie_written", "cookie_deleted", "cookie_read", "storage_written", "fingerprint", "beacon")),
 ]  # fmt: skip
 
@@ -173,6 +174,13 @@ def test_without_a_collector_something_is_missed(seen: Seen, collector: str) -> 
     ]
     rest = Seen(seen.url, events, seen.targets).read()
     assert not all(found(rest, row) for row in TRUTH)
+
+
+def test_what_a_policy_of_the_page_s_barred_is_no_request(port: int) -> None:
+    done = apart(run(Plan(f"http://site.localhost:{port}/barred"), "no-choice"))
+    assert [one.name for one in done.observations if one.kind == "request" and one.third] == []
+    asked = {urlsplit(one.name).path for one in done.observations if one.kind == "request"}
+    assert asked >= {"/barred", "/hop"}
 
 
 @pytest.mark.parametrize("path", ["/endless", "/alert", "/closes", "/empty"])
