@@ -11,11 +11,11 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from bandeau.audit.inventory import OWN
-from bandeau.audit.observe import Observation, site_of
+from bandeau.audit.observe import Observation, file_of, site_of
 from bandeau.audit.scenario import Run
 
 _KINDS = {  # Chromium's resource types to kinds of the policy
@@ -63,8 +63,14 @@ class _Party:
     id: str
     purpose: str
     sure: bool
+    first: Observation
     hosts: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    first: Observation | None = None
+    loads: set[tuple[int, str]] = field(default_factory=set)  # a run's number and its station
+    within: set[str] = field(
+        default_factory=set
+    )  # paths of own frames it came out of; "": the page
+    frame: str = ""  # the one whose chain it begins, where that brings others at each load
+    others: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +84,16 @@ class _Item:
     sure: bool
     days: int | None
     third: bool
+    partitioned: bool
     evidence: str
 
 
 def draft(url: str, runs: Sequence[Run]) -> str:
     """Return a policy file for a site as runs of it were seen; `bandeau check` accepts it."""
     seen = [one for run in runs for one in run.observations]
-    parties = _parties(seen)
+    parties = _parties(runs)
+    home = site_of(_host(url))
+    services = list({party.id: party for party in parties.values()}.values())
     items = list(_items(seen, parties))
     own = _own_hosts(url, seen)
     purposes = [
@@ -96,7 +105,7 @@ def draft(url: str, runs: Sequence[Run]) -> str:
     for purpose in purposes:
         data = ", ".join(f'"{one}"' for one in _DATA[purpose])
         parts.append(f'[[purpose]]\nid = "{purpose}"\ndata = [{data}] # check: what it really uses')
-        parts += [_service(one) for one in parties.values() if one.purpose == purpose]
+        parts += [_service(one, home) for one in services if one.purpose == purpose]
     parts += [_tracker(one) for one in items]
     return "\n\n".join(parts) + "\n"
 
@@ -127,20 +136,51 @@ languages = ["fr", "en"] # check: those of the pages
 {own_hosts}""".rstrip()
 
 
-def _parties(seen: Iterable[Observation]) -> dict[str, _Party]:
-    """Group third parties by registrable domain."""
+def _parties(runs: Sequence[Run]) -> dict[str, _Party]:
+    """Group third parties by registrable domain; those that a frame brings by turns belong to one."""
     found: dict[str, _Party] = {}
-    for one in seen:
-        if one.kind not in ("request", "connection", "beacon") or not one.third or not one.host:
-            continue
-        owner = site_of(one.host)
-        purpose, sure = _purpose(f"{one.host} {one.name}")
-        party = found.setdefault(owner, _Party(_id(owner), purpose, sure, first=one))
-        if sure and not party.sure:
-            party.purpose, party.sure = purpose, True
-        kind = _KINDS.get(str(one.detail.get("type", "")))
-        party.hosts[one.host].add(kind or "connect")
+    shown: dict[str, set[tuple[int, str]]] = defaultdict(set)  # an own frame's path to its loads
+    for number, run in enumerate(runs):
+        frames = {one.name for one in run.observations if _is_frame(one)}
+        for one in run.observations:
+            load = number, one.station
+            if one.kind == "request" and one.name in frames:
+                shown[urlsplit(one.name).path].add(load)
+            if one.kind not in ("request", "connection", "beacon") or not one.third or not one.host:
+                continue
+            owner = site_of(one.host)
+            purpose, sure = _purpose(f"{one.host} {one.name}")
+            party = found.setdefault(owner, _Party(_id(owner), purpose, sure, one))
+            if sure and not party.sure:
+                party.purpose, party.sure = purpose, True
+            party.hosts[one.host].add(_KINDS.get(str(one.detail.get("type", "")), "connect"))
+            party.loads.add(load)
+            outer = [place for step in one.chain if (place := file_of(step)) in frames]
+            party.within.add(urlsplit(outer[-1]).path if outer else "")
+    heads: dict[str, _Party] = {}
+    for owner, party in list(found.items()):
+        frame = next(iter(party.within))
+        if frame and len(party.within) == 1 == len(party.loads) < len(shown[frame]):
+            if frame not in heads:
+                heads[frame] = _head_of(frame, found.values()) or replace(
+                    party, id=_id(frame), hosts={}
+                )
+                heads[frame].frame = frame
+            heads[frame].others += party.hosts
+            found[owner] = heads[frame]
     return found
+
+
+def _head_of(frame: str, parties: Iterable[_Party]) -> _Party | None:
+    """Return who begins the chain of a frame: the first that every load of it brings."""
+    return next((one for one in parties if one.within == {frame} and len(one.loads) > 1), None)
+
+
+def _is_frame(one: Observation) -> bool:
+    """Say whether a page of the site's own was asked for by a place in another one."""
+    if one.kind != "request" or one.third or one.detail.get("type") != "Document":
+        return False
+    return file_of(one.chain[0]) not in (one.name, one.chain[0]) if one.chain else False
 
 
 def _own_hosts(url: str, seen: Iterable[Observation]) -> dict[str, set[str]]:
@@ -175,6 +215,7 @@ def _items(seen: Sequence[Observation], parties: dict[str, _Party]) -> Iterator[
             sure=bool(owner and owner.sure) or sure,
             days=_days(area, longest),
             third=first.third,
+            partitioned=bool(first.detail.get("partitioned")),
             evidence=_evidence(first),
         )
 
@@ -186,12 +227,19 @@ def _evidence(one: Observation) -> str:
 
 def _owner(one: Observation, parties: dict[str, _Party]) -> _Party | None:
     """Return the third party that keeps an item: by its host, or by the script that wrote it."""
-    writer = urlsplit(one.chain[0].removeprefix("response of ")).hostname if one.chain else ""
-    for host in (one.host, writer or ""):
+    for host in (one.host, _host(one.chain[0]) if one.chain else ""):
         party = parties.get(site_of(host)) if host else None
         if party:
             return party
     return None
+
+
+def _host(step: str) -> str:
+    """Return the host in a step of a chain; "" where a page wrote an address that is none."""
+    try:
+        return urlsplit(step.removeprefix("response of ")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _own_purpose(one: Observation, name: str) -> tuple[str, bool]:
@@ -226,19 +274,30 @@ def _id(owner: str) -> str:
     return (name if re.match(r"[a-z]", name) else f"party-{name}")[:64]
 
 
-def _service(party: _Party) -> str:
+def _service(party: _Party, home: str) -> str:
+    own = [step for step in party.first.chain if site_of(_host(step)) == home]
+    by = f"\n# started by {_line(own[0])}" if own else ""
+    doubt = "" if party.sure else " # check: no word tells what it is for"
+    lines = [
+        f"# seen: {_line(party.first.name)}{by}",
+        "[[service]]",
+        f'id = "{party.id}"',
+        f'purpose = "{party.purpose}"{doubt}',
+        f'recipient = "{party.id}" # check: who it is',
+    ]
+    if party.frame:
+        some = _line(", ".join(sorted(party.others)[:2]))
+        lines += [
+            f"# {len(party.others)} hosts were met in one load only: {some}, …",
+            "# They cannot be listed: their frame gets a policy of its own; the page stays closed.",
+            'open = "frame"',
+            f"routes = [{_quoted(party.frame)}] # check: every path of such frames",
+        ]
     hosts = "".join(
         f'  {{ host = "{host}", kinds = [{_listed(kinds)}] }},\n'
         for host, kinds in sorted(party.hosts.items())
     )
-    first = party.first
-    by = f"\n# started by {_line(first.chain[-1])}" if first and first.chain else ""
-    doubt = "" if party.sure else " # check: no word tells what it is for"
-    return (
-        f"# seen: {_line(first.name) if first else ''}{by}\n[[service]]\n"
-        f'id = "{party.id}"\npurpose = "{party.purpose}"{doubt}\n'
-        f'recipient = "{party.id}" # check: who it is\nhosts = [\n{hosts}]'
-    )
+    return "\n".join([*lines, f"hosts = [\n{hosts}]" if hosts else "hosts = []"])
 
 
 def _tracker(one: _Item) -> str:
@@ -256,6 +315,8 @@ def _tracker(one: _Item) -> str:
         lines.append(f"max_age_days = {one.days}{chosen}")
     if one.third:
         lines.append('party = "third"')
+    if one.partitioned:
+        lines.append("partitioned = true")
     return "\n".join(lines)
 
 

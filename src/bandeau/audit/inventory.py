@@ -5,11 +5,10 @@ With no policy nothing is declared, and only what is certain without one is told
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from bandeau.audit.observe import Observation
+from bandeau.audit.observe import Observation, file_of
 from bandeau.decision.model import TECHNICAL
 from bandeau.policy import presets
 from bandeau.policy.model import Policy, Service, Tracker
@@ -80,7 +79,7 @@ class Inventory:
         """Say whether something came by a service that may bring anybody."""
         if service.open != "frame":
             return service.open == "page" and one.third
-        paths = [urlsplit(_file(step)).path for step in one.chain if step.startswith("http")]
+        paths = [urlsplit(file_of(step)).path for step in one.chain if step.startswith("http")]
         return any(
             path.startswith(route[:-1]) if route.endswith("*") else path == route
             for route in service.routes
@@ -135,11 +134,6 @@ def allowed(needs: Iterable[Purposes], granted: Purposes, *, every: bool) -> boo
 
 def _of_service(service: Service) -> Purposes:
     return frozenset(service.needs_any or (service.purpose or "",))
-
-
-def _file(step: str) -> str:
-    """Return the address of a step of a chain, without line and column."""
-    return re.sub(r"(:\d+){1,2}$", "", step) if step.count(":") > 2 else step  # noqa: PLR2004
 
 
 def _kind(one: Observation) -> str:

@@ -365,7 +365,7 @@ class Reader:
         for place in places:
             if place not in chain:
                 chain.append(place)
-        last = _file(chain[-1]) if chain else document
+        last = file_of(chain[-1]) if chain else document
         if not chain and document:
             chain.append(document)
         for _ in range(_MAX_CHAIN):
@@ -374,7 +374,7 @@ class Reader:
             if not new:
                 break
             chain += new
-            last = _file(new[-1].removeprefix("redirect from "))
+            last = file_of(new[-1].removeprefix("redirect from "))
         return tuple(chain[:_MAX_CHAIN])
 
     def _add(
@@ -448,6 +448,6 @@ def _key(event: Raw) -> tuple[str, str]:
     return event.session, event.params["requestId"]
 
 
-def _file(place: str) -> str:
-    """Return the address in `address:line:column`."""
+def file_of(place: str) -> str:
+    """Return the address in a step of a chain, which is `address`, with or without `:line:column`."""
     return re.sub(r"(:\d+){1,2}$", "", place) if re.search(r"//[^/]+/.*:\d+$", place) else place
