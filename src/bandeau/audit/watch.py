@@ -201,8 +201,12 @@ class Watch:
         return cookies
 
     async def settled(self, quiet: float = 0.5, most: float = 10.0) -> str:
-        """Wait until nothing is in flight and no evidence came for `quiet` s; say what ended it."""
-        ends = time.monotonic() + most
+        """Wait until nothing is in flight and no evidence came for `quiet` s; say what ended it.
+
+        The time counts from now: what a click sets going is not there yet when the click returns.
+        """
+        self._heard = time.monotonic()
+        ends = self._heard + most
         while (now := time.monotonic()) < ends:
             if not self._busy and now - self._heard >= quiet:
                 return "quiet"
