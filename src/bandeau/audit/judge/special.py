@@ -28,6 +28,7 @@ from bandeau.audit.pipe import Params
 from bandeau.audit.scenario import Run
 
 _MOST_DAYS_EXEMPT = 396  # 13 months (rule J3)
+_SUPPORT = {"gpc", "lastUpdate"}  # members of a support file (GPC draft)
 _NONE = "no exempt tracker is declared"
 
 
@@ -141,7 +142,9 @@ def _l2(case: Case, rule: str) -> Verdict:
         facts.append(Fact("accepting against the signal was stored without a word of it", "gpc"))
     for run in case.of("gpc"):
         file = run.facts.get("support file", {})
-        if file.get("status") == HTTPStatus.OK and not _supports(file["document"]):
+        document = file.get("document", {}) if file.get("status") == HTTPStatus.OK else {}
+        # A server that answers every address answers this one too: that is no support file.
+        if document.keys() & _SUPPORT and not _supports(document):
             text = "/.well-known/gpc.json has no boolean gpc or no date lastUpdate"
             facts.append(Fact(text, run.scenario))
     if not facts and not tried:
