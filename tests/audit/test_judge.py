@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from audit.cases import RULES, asked, kept, layer, verdict, walked
+from audit.cases import RULES, asked, declared, kept, layer, verdict, walked
 from bandeau.audit.judge import DECIDABLE, Outcome
+from bandeau.audit.observe import Observation
 from bandeau.demo.serve import policy as lanterne
 
 # Rules that say "nothing", each with its walk and a station of it that counts.
@@ -63,6 +65,46 @@ def test_a_missing_notice_is_a_finding_only_beside_what_certainly_needs_one() ->
     assert verdict("A1", walked("no-choice")).outcome is Outcome.NOT_APPLICABLE
     assert verdict("A1", walked("no-choice", kept("", third=True))).outcome is Outcome.FAIL
     assert verdict("A1", walked("no-choice", layers=[layer()])).outcome is Outcome.PASS
+
+
+def test_a_missing_notice_is_told_once_and_not_as_often_as_something_was_kept() -> None:
+    items = [kept("arrive", name, third=True) for name in ("a", "b", "c")]
+    (fact,) = verdict("A1", walked("no-choice", *items)).facts
+    assert fact.text.startswith("no notice was found, and yet: cookie a of site.test")
+    assert fact.text.endswith("(and 2 more)")
+
+
+@pytest.mark.parametrize("rule", ["A2", "A3", "A4", "A5", "A6", "A7", "A8", "B1", "B3", "H1", "K6"])
+def test_where_no_notice_was_found_that_is_why_nothing_is_known_of_it(rule: str) -> None:
+    none = {"completed": False, "reason": "no-notice"}
+    others = [walked(name, **none) for name in ("refuse", "accept", "withdraw", "settings")]
+    assert verdict(rule, walked("no-choice"), *others).reason == "no-notice"
+
+
+def test_two_cookies_of_one_name_have_each_their_own_writer() -> None:
+    def cookie(kind: str, host: str, **more: Any) -> Observation:
+        one = kept("arrive", "uid", third=True, **{"from": f"https://{host}/x", **more})
+        return replace(one, kind=kind, host=host, chain=(f"response of https://{host}/x",))
+
+    seen = [cookie("cookie_kept", "ads.test"), cookie("cookie_kept", "video.test")]
+    jar = [replace(cookie("cookie_in_jar", one.host), chain=()) for one in seen]
+    for facts in (
+        verdict("C1", walked("no-choice", *seen)).facts,
+        verdict("C1", walked("no-choice", *jar, *seen)).facts,
+    ):
+        assert [(fact.text.split(" of ", 1)[1], fact.chain[0]) for fact in facts] == [
+            (
+                f"{host}, 1157.4 days: set by the response of https://{host}/x",
+                f"response of https://{host}/x",
+            )
+            for host in ("ads.test", "video.test")
+        ]
+
+
+def test_only_against_a_policy_is_an_item_not_declared() -> None:
+    seen = walked("no-choice", kept("arrive", third=True))
+    assert "declared" not in verdict("C1", seen).facts[0].text
+    assert "not declared" in verdict("C1", seen, policy=declared()).facts[0].text
 
 
 def test_reading_is_judged_on_a_profile_that_was_used_before() -> None:

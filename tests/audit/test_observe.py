@@ -30,6 +30,24 @@ def test_an_empty_frame_writes_for_its_maker_whatever_another_frame_has_just_ask
     assert (kept.host, kept.third) == ("site.test", False)
 
 
+def test_keys_of_one_name_in_two_origins_have_each_their_own_writer() -> None:
+    def wrote(host: str) -> Raw:
+        told = {"kind": "storage_written", "area": "local_storage", "name": "uid", "size": 1}
+        page = {"url": f"http://{host}/", "origin": f"http://{host}"}
+        stack = f"at http://{host}/a.js:1:1"
+        return Raw(1, "s", "bandeau.script", {**told, **page, "stack": stack})
+
+    def item(host: str) -> Raw:
+        place = {"isLocalStorage": True, "storageKey": f"http://{host}/"}
+        told = {"storageId": place, "key": "uid", "newValue": "x"}
+        return Raw(2, "s", "DOMStorage.domStorageItemAdded", told)
+
+    hosts = ("site.test", "ads.test")
+    seen = Reader("http://site.test/").read([*map(wrote, hosts), *map(item, hosts)], {})
+    there = [(one.host, one.chain[0]) for one in seen if one.detail["by"] == "browser"]
+    assert there == [(host, f"http://{host}/a.js:1:1") for host in hosts]
+
+
 @pytest.mark.parametrize(
     ("reason", "asked"),
     [("csp", []), ("mixed-content", []), ("integrity", ["/end"]), (None, ["/end"])],

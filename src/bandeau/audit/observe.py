@@ -83,7 +83,7 @@ class Reader:
         self._answered: dict[tuple[str, str], int] = {}  # and on responses
         self._early: list[Raw] = []
         self._by_url: dict[str, tuple[str, ...]] = {}  # an address to how it came to be loaded
-        self._written: dict[tuple[str, str], tuple[str, ...]] = {}  # area and name to who wrote it
+        self._written: dict[tuple[str, str, str], tuple[str, ...]] = {}  # area, name, host to who
 
     def third(self, host: str) -> bool:
         """Say whether a host is somebody else's."""
@@ -216,7 +216,7 @@ class Reader:
         elif kind == "cookie_read":
             self._add(kind, event.at, params["by"], host, chain)
         elif kind == "storage_written":
-            self._written[params["area"], params["name"]] = chain
+            self._written[params["area"], params["name"], host] = chain
             detail = {"area": params["area"], "size": params["size"], "by": "script"}
             self._add("storage_kept", event.at, params["name"], host, chain, detail)
         elif kind == "storage_read":
@@ -249,7 +249,6 @@ class Reader:
             seconds = lifetime(raw, datetime.now(UTC))
             path = given.get(b"path", b"/").decode("latin-1")
             partitioned, size, digest = b"partitioned" in given, len(read[1]), _digest(read[1])
-        self._written["cookie", name] = chain
         detail = {
             "by": params["by"],
             "seconds": seconds,
@@ -267,9 +266,9 @@ class Reader:
         area = "local_storage" if place["isLocalStorage"] else "session_storage"
         origin = place.get("storageKey") or place.get("securityOrigin", "")
         name = event.params["key"]
-        chain = self._written.get((area, name), ("unattributed",))
-        detail = {"area": area, "size": len(event.params.get("newValue", "")), "by": "browser"}
         host = urlsplit(origin.partition("^")[0]).hostname or ""
+        chain = self._written.get((area, name, host), ("unattributed",))
+        detail = {"area": area, "size": len(event.params.get("newValue", "")), "by": "browser"}
         self._add("storage_kept", event.at, name, host, chain, detail)
 
     def _on_jar(self, event: Raw) -> None:
@@ -291,7 +290,7 @@ class Reader:
         host = event.params["host"]
         for area, names in event.params["areas"].items():
             for name in names:
-                chain = self._written.get((area, name), ())
+                chain = self._written.get((area, name, host), ())
                 self._add("storage_there", event.at, name, host, chain, {"area": area})
 
     def _on_hints(self, event: Raw) -> None:

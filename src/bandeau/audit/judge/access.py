@@ -170,8 +170,9 @@ def _k5(case: Case, rule: str) -> Verdict:
 def _k6(case: Case, rule: str) -> Verdict:
     """The notice speaks the language of the page, and respects that less motion was asked for."""
     facts: list[Fact] = []
-    known = silent = False
+    seen = known = silent = False
     for run, layer in case.layers("no-choice", "settings"):
+        seen = True
         language = layer.get("box", {}).get("page_lang", "").partition("-")[0].lower()
         silent = silent or not language
         heard = [(one["label"], spoken(one["label"])) for one in layer["controls"] if one["goal"]]
@@ -196,9 +197,8 @@ def _k6(case: Case, rule: str) -> Verdict:
         if run.facts.get("moves")
     ]
     if not known and not facts:
-        return unknown(
-            rule, case.missing("no-choice") or ("no-language" if silent else "unclassified")
-        )
+        none = "no-language" if silent else "unclassified" if seen else "no-notice"
+        return unknown(rule, case.missing("no-choice") or none)
     return verdict(case, rule, facts[:3], (), "no-choice")
 
 

@@ -297,7 +297,7 @@ def _h1(case: Case, rule: str) -> Verdict:
                     found.setdefault(one.name, {})[scenario] = seconds
     both = {name: lives for name, lives in found.items() if len(lives) == 2}  # noqa: PLR2004
     if not both:
-        return Verdict(rule, Outcome.UNKNOWN, "unclassified")
+        return unknown(rule, case.missing("refuse", "accept") or "unclassified")
     facts = tuple(
         Fact(
             f"{name} lives {days(lives['refuse']):g} days after a refusal,"

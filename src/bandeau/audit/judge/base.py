@@ -128,7 +128,7 @@ def forbidden(
         needs = case.inventory.purposes_of_item(one)
         if needs and allowed(needs, granted, every=True):
             continue
-        fact = kept_fact(one, run, wrote, needs)
+        fact = kept_fact(case, one, run, wrote)
         if case.policy or one.third:
             certain.setdefault(key, fact)
         else:
@@ -136,24 +136,22 @@ def forbidden(
     return list(certain.values()), [f for key, f in doubtful.items() if key not in certain]
 
 
-def writers(run: Run) -> dict[tuple[str, str], Observation]:
-    """Return who wrote each item, by its kind and name: the jar does not say."""
-    found: dict[tuple[str, str], Observation] = {}
+def writers(run: Run) -> dict[tuple[str, str, str], Observation]:
+    """Return who wrote each item, by its kind, name and host: the jar does not say."""
+    found: dict[tuple[str, str, str], Observation] = {}
     for one in run.observations:
         if one.kind in ("cookie_kept", "storage_kept") and one.chain != ("unattributed",):
-            found.setdefault((str(one.detail.get("area", "cookie")), one.name), one)
+            found.setdefault((str(one.detail.get("area", "cookie")), one.name, one.host), one)
     return found
 
 
 def kept_fact(
-    one: Observation,
-    run: Run,
-    writers: dict[tuple[str, str], Observation],
-    needs: list[Purposes] | None,
+    case: Case, one: Observation, run: Run, writers: dict[tuple[str, str, str], Observation]
 ) -> Fact:
     """Say what was kept, whose it is, how long it lives, what it is declared for, and who wrote it."""
+    needs = case.inventory.purposes_of_item(one)
     area = str(one.detail.get("area", "cookie"))
-    writer = writers.get((area, one.name))
+    writer = writers.get((area, one.name, one.host))
     seconds = (writer or one).detail.get("seconds")
     lasts = days(seconds) if isinstance(seconds, int) else None
     words = {
@@ -164,14 +162,11 @@ def kept_fact(
         "cache": "cache",
         "service_worker": "service worker",
     }[area]
-    declared = (
-        "not declared"
-        if needs is None
-        else "needs " + " and ".join(sorted({p for group in needs for p in group}))
-    )
+    purposes = sorted({p for group in needs for p in group}) if needs else ()
+    declared = f"needs {' and '.join(purposes)}; " if needs else "not declared; "
     age = f", {lasts:g} days" if lasts else ""
-    by = "unattributed" if writer is None else _by(writer)
-    text = f"{words} {one.name} of {one.host}{age}: {declared}; {by}"
+    by = "nobody was seen to write it" if writer is None else _by(writer)
+    text = f"{words} {one.name} of {one.host}{age}: {declared if case.policy else ''}{by}"
     return Fact(text, run.scenario, one.station, one.at, writer.chain if writer else one.chain)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bandeau.audit.judge.base import (
     ASKED,
@@ -43,6 +44,10 @@ def _a1(case: Case, rule: str) -> Verdict:
     verdict = nothing("no-choice")(case, rule)
     if verdict.outcome is Outcome.PASS:
         return Verdict(rule, Outcome.NOT_APPLICABLE, "nothing was seen that needs consent")
+    if verdict.outcome is Outcome.FAIL:  # the rules C1 to C3 list all of it
+        first, more = verdict.facts[0], len(verdict.facts) - 1
+        text = f"no notice was found, and yet: {first.text}{f' (and {more} more)' if more else ''}"
+        return replace(verdict, facts=(replace(first, text=text),))
     return verdict
 
 
@@ -97,7 +102,7 @@ def _a4(case: Case, rule: str) -> Verdict:
         if refuse["in_text"] and not accept["in_text"]
     ]
     if not pairs:
-        return Verdict(rule, Outcome.UNKNOWN, "no-control")
+        return unknown(rule, "no-control" if any(run.layers for run in case.runs) else "no-notice")
     return verdict(case, rule, facts, (), "no-choice", "small")
 
 
@@ -121,7 +126,7 @@ def _a5(case: Case, rule: str) -> Verdict:
             text = f"refusing has {area[0]:.0f} px² to press, accepting {area[1]:.0f}"
             doubtful.append(Fact(text, run.scenario))
     if not pairs:
-        return Verdict(rule, Outcome.UNKNOWN, "no-control")
+        return unknown(rule, "no-control" if any(run.layers for run in case.runs) else "no-notice")
     if doubtful and not facts:
         return Verdict(rule, Outcome.UNKNOWN, "needs-human", tuple(doubtful))
     return verdict(case, rule, facts, (), "no-choice", "small")

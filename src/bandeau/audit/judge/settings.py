@@ -44,7 +44,9 @@ def _b1(case: Case, rule: str) -> Verdict:
             )
             if facts:
                 return Verdict(rule, Outcome.FAIL, "", facts)
-    return Verdict(rule, Outcome.PASS) if seen else Verdict(rule, Outcome.UNKNOWN, "not-watched")
+    if not seen:
+        return unknown(rule, "not-watched" if any(run.layers for run in case.runs) else "no-notice")
+    return Verdict(rule, Outcome.PASS)
 
 
 def _b2(case: Case, rule: str) -> Verdict:
@@ -165,7 +167,7 @@ def _b5(case: Case, rule: str) -> Verdict:
                 continue
             needs = case.inventory.purposes_of_item(one)
             if needs is None:
-                facts.setdefault((one.name, one.host), kept_fact(one, run, wrote, None))
+                facts.setdefault((one.name, one.host), kept_fact(case, one, run, wrote))
             declared = case.inventory.too_long(one)
             if declared is not None:
                 asked = days(one.detail.get("seconds"))
