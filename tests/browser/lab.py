@@ -60,6 +60,12 @@ WORDS = b"""<!doctype html><html lang="en"><title>w</title>
 <form><label><input type="checkbox" checked> Weekly</label><button>Save</button></form></main>
 <div><p>We use cookies.</p><div><button>Continue without accepting</button></div>
 <div><span><button>Accept all</button></span><span><button>Preferences</button></span></div></div></div>"""
+# A notice that stands in what the page is about; far below, what begs those who refused and is no notice.
+BELOW = b"""<!doctype html><html lang="en"><title>b</title>
+<style>html { scroll-behavior: smooth } article { min-height: 9000px } .faint { color: #bbb }</style>
+<main>NOTICE<article><p class="faint">An article.</p></article>
+<img src="/lazy" loading="lazy" width="9" height="9" alt="">
+<div><p>You refused cookies. They pay for our work.</p><button>Accept cookies</button></div></main>"""
 # A widely used notice in its open shadow root, of a build whose button to refuse is not the one known;
 # outside of it, another that says so.
 SHADOW = b"""<!doctype html><html lang="en"><title>s</title><main><p>Text</p><button>Preferences</button>
@@ -104,6 +110,8 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("site", "/spins"): html(b"<!doctype html><title>t</title><p>busy<script>for (;;);</script>"),
         ("site", "/words"): html(WORDS),
         ("site", "/shadow"): html(SHADOW),
+        ("site", "/below"): html(BELOW.replace(b"NOTICE", b"")),
+        ("site", "/within"): html(BELOW.replace(b"NOTICE", b"<div><p>We use cookies.</p><button>Accept all</button> <button>Reject all</button></div>")),
         ("site", "/barred"): (
             200, "text/html",
             f"<!doctype html><title>t</title><p>x<script src={tracker}/t.js></script><img src={tracker}/pixel><img src=/hop>".encode(),

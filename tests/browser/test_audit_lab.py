@@ -210,6 +210,20 @@ def test_a_browser_that_is_not_there_is_a_reason_too(tmp_path: Path) -> None:
     assert (done.completed, done.reason) == (False, "error")
 
 
+def test_what_begs_far_below_the_page_is_no_notice_and_all_of_the_page_is_walked(port: int) -> None:
+    done = apart(run(Plan(f"http://site.localhost:{port}/below"), "no-choice"))
+    assert done.completed, done.facts
+    assert done.layers == []
+    assert "/lazy" in {urlsplit(one.name).path for one in done.observations}
+
+
+def test_a_notice_within_the_page_is_not_all_of_the_page(port: int) -> None:
+    done = apart(run(Plan(f"http://site.localhost:{port}/within"), "no-choice"))
+    assert done.completed, done.facts
+    box = done.layers[0]["box"]
+    assert box["text"].split() == ["We", "use", "cookies.", "Accept", "all", "Reject", "all"]
+
+
 @pytest.mark.parametrize(
     ("path", "name", "labels"),
     [

@@ -124,8 +124,11 @@ class Finder:
         for layer, _ in layers:
             if {one.goal for one in layer} & {Goal.REFUSE, Goal.SETTINGS}:
                 return Notice("words", tuple(layer))
-        only_accept = next((layer for layer, says_cookies in layers if says_cookies), None)
-        return Notice("words", tuple(only_accept)) if only_accept else None
+        for one, (layer, says_cookies) in zip(accepting, layers, strict=True):
+            # Out of view it may be what stands in place of an embed, or begs those who refused.
+            if says_cookies and await self._in_view(one):
+                return Notice("words", tuple(layer))
+        return None
 
     async def layer(self) -> Notice:
         """Return what can be pressed now in a second layer or on a page of settings.
@@ -190,6 +193,12 @@ class Finder:
             return bool(await self.on(control, _VISIBLE))
         except BrowserError:
             return False
+
+    async def _in_view(self, control: Control) -> bool:
+        try:
+            return bool((await self.facts(control)).get("in_view"))
+        except BrowserError:
+            return False  # the page moved on
 
     async def facts(self, control: Control) -> Params:
         """Return where a control stands and how it looks."""

@@ -10,7 +10,8 @@
   const top = (one) => !one || one === document.body || one === document.documentElement;
   const climb = (from, wanted) => { for (let at = from; !top(at); at = up(at)) if (wanted(at)) return at; return null; };
   const floats = (one) => one.localName === "dialog" || /dialog/.test(role(one)) || ["fixed", "sticky"].includes(placed(one));
-  const landmark = (one) => ["section", "aside", "main"].includes(one.localName) || ["region", "main", "complementary"].includes(role(one));
+  const landmark = (one) => (["section", "aside", "main"].includes(one.localName) || ["region", "main", "complementary"].includes(role(one)))
+    && !one.querySelector("article, nav"); // that is the page itself
   // The nearest dialog or floating box around all of them, else the nearest landmark.
   const around = (all) => {
     let box = all.length > 1 ? all[0] : up(all[0]);

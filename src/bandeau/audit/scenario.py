@@ -715,10 +715,10 @@ class _Walk:
 _SCROLL = """(async () => {
   const step = innerHeight * 0.8, most = Math.min(document.documentElement.scrollHeight, 30000);
   for (let top = 0; top < most; top += step) {
-    scrollTo(0, top);
+    scrollTo({ top, behavior: 'instant' }); // else a page that scrolls smoothly stays where it is
     await new Promise(requestAnimationFrame);
   }
-  scrollTo(0, 0);
+  scrollTo({ top: 0, behavior: 'instant' });
 })()"""
 
 
