@@ -104,6 +104,7 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("site", "/hop"): (302, "", b"", [("Location", f"{tracker}/r1"), (cookie, "hop=1")]),
         ("site", "/endless"): html(ENDLESS),
         ("site", "/ping"): (204, "", b"", []),
+        ("site", "/stillborn"): html(b"<!doctype html><title>t</title><script>navigator.serviceWorker.register('/none.js').catch(() => 0); new Worker('/none.js'); new SharedWorker('/none.js')</script>"),
         ("site", "/empty"): html(b"<!doctype html><title>t</title><p>nothing here"),
         ("site", "/alert"): html(b"<!doctype html><title>t</title><script>alert('hello'); onbeforeunload = () => 'stay'</script>"),
         ("site", "/closes"): html(b"<!doctype html><title>t</title><script>setTimeout(() => close(), 50)</script>"),

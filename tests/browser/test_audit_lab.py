@@ -200,6 +200,12 @@ def test_a_server_that_is_not_there_is_no_clean_site() -> None:
     assert (done.completed, done.reason) == (False, "error")
 
 
+def test_a_worker_whose_script_is_not_there_never_ran_and_needed_no_watching(port: int) -> None:
+    done = apart(run(Plan(f"http://site.localhost:{port}/stillborn"), "no-choice"))
+    assert (done.completed, done.unwatched) == (True, [])
+    assert "unwatched" not in {one.kind for one in done.observations}
+
+
 def test_a_page_without_a_notice_says_so(port: int) -> None:
     done = apart(run(Plan(f"http://site.localhost:{port}/empty"), "refuse"))
     assert (done.completed, done.reason) == (False, "no-notice")

@@ -49,6 +49,7 @@ _DOCUMENTS = ("page", "iframe")
 _WORKERS = ("worker", "shared_worker", "service_worker")
 _KEPT = ("Network.", "DOMStorage.", "Page.frame", "Page.download")
 _NO_EVIDENCE = ("Network.dataReceived", "Network.resourceChangedPriority", "Network.policyUpdated")
+_ENDED = "navigated or closed"  # of Chromium's answer on a target that is no more
 _POLL = 0.03  # seconds
 _POLLS = 500
 _AGENT = (
@@ -272,14 +273,21 @@ class Watch:
             session, "bandeau.target", {"type": target.type, "url": target.url, "opener": opener}
         )
         try:
-            await self._prepare(session, target)
-            target.watched = True
+            if await self._prepare(session, target):
+                target.watched = True
+            elif params["waitingForDebugger"]:  # a worker whose script is not there, for one
+                del self.targets[session]  # it ended as it waited: nothing of it ran
+            else:
+                self.unwatched.append(f"{target.type} {target.url}: it ended before it was watched")
         except BrowserError as error:
             if self._browser and not self._browser.gone.is_set() and session in self.targets:
                 self.unwatched.append(f"{target.type} {target.url}: {error}")
 
-    async def _prepare(self, session: str, target: Target) -> None:
-        """Send all at once, and last that it may run: some answer only when they do, in this order."""
+    async def _prepare(self, session: str, target: Target) -> bool:
+        """Send all at once, and last that it may run: some answer only when they do, in this order.
+
+        Returns False where the target ended before it was told so. Raises BrowserError.
+        """
         document = target.type in _DOCUMENTS
         calls: list[tuple[str, Params]] = [
             ("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}),
@@ -305,10 +313,13 @@ class Watch:
             *(self.call(method, params, session) for method, params in calls),
             return_exceptions=True,
         )
+        if isinstance(answers[-1], BrowserError) and _ENDED in str(answers[-1]):
+            return False
         known = target.type in (*_DOCUMENTS, *_WORKERS)  # worklets and such know less
         for answer in answers:
             if isinstance(answer, BaseException) and known and "wasn't found" not in str(answer):
                 raise answer
+        return True
 
     def _add(self, session: str, method: str, params: Params) -> None:
         self._heard = time.monotonic()
