@@ -96,12 +96,12 @@ def test_of_the_raw_paper_the_list_is_complete(raw: Audited) -> None:
         "L1",
     }
     kept = {fact["text"].split(" of ")[0].split()[-1] for fact in facts(report, "C1")}
-    assert kept >= {"visiteur", "variante", "_metreur", "metreur_tiers", "agora_id", "agora_compte", "derniere_visite",
+    assert kept >= {"visiteur", "telegram_visiteur", "variante", "_metreur", "metreur_tiers", "agora_id", "agora_compte", "derniere_visite",
                     "regie_id", "regie_tiers", "etiquettes_id", "ecran_visiteur", "profil"}  # fmt: skip
     hosts = {
         fact["text"].split()[2].partition(".")[0].partition("-")[0] for fact in facts(report, "C3")
     }
-    assert hosts == {party.partition("-")[0] for party in PARTIES}
+    assert hosts == {*(party.partition("-")[0] for party in PARTIES), "telegram", "commentaires"}
 
 
 def test_every_finding_names_what_in_the_page_started_it(raw: Audited) -> None:

@@ -84,6 +84,8 @@ class Reader:
         self._early: list[Raw] = []
         self._by_url: dict[str, tuple[str, ...]] = {}  # an address to how it came to be loaded
         self._written: dict[tuple[str, str, str], tuple[str, ...]] = {}  # area, name, host to who
+        self._parents: dict[str, str] = {}  # a frame to the frame it stands in
+        self._documents: dict[str, str] = {}  # a frame to the address of what it shows
 
     def third(self, host: str) -> bool:
         """Say whether a host is somebody else's."""
@@ -105,6 +107,9 @@ class Reader:
 
     def _on_station(self, event: Raw) -> None:
         self._station = event.params["name"]
+
+    def _on_frame(self, event: Raw) -> None:
+        self._parents[event.params["frameId"]] = event.params["parentFrameId"]
 
     def _on_request(self, event: Raw) -> None:
         params, key = event.params, _key(event)
@@ -350,6 +355,10 @@ class Reader:
         if not frames and initiator.get("url"):
             frames.append(f"{initiator['url']}:{int(initiator.get('lineNumber', 0)) + 1}")
         document = params.get("documentURL", "")
+        if params.get("type") == "Document":  # a lazy frame has no initiator but the page around it
+            frame = params.get("frameId", "")
+            around = self._documents.get(self._parents.get(frame, ""), document)
+            self._documents[frame], document = document, around
         return self._followed(frames, document)
 
     def _of_stack(self, stack: str, document: str) -> tuple[str, ...]:
@@ -398,6 +407,7 @@ _HANDLERS = {  # event to the method that reads it
     "bandeau.storage": "_on_storage",
     "bandeau.hints": "_on_hints",
     "bandeau.copies": "_on_copies",
+    "Page.frameAttached": "_on_frame",
     "Network.requestWillBeSent": "_on_request",
     "Network.loadingFailed": "_on_failed",
     "Network.requestWillBeSentExtraInfo": "_on_sent",
