@@ -17,6 +17,7 @@ PAGE = b"""<!doctype html><html lang="en"><head><title>lab</title>
 <body><h1>Lab</h1>
 <img src="/hop" alt="">
 <iframe src="http://embed.localhost:PORT/frame"></iframe>
+<div style="height: 9000px"></div><iframe loading="lazy" src="http://embed.localhost:PORT/lazy"></iframe>
 </body></html>"""
 
 OWN = b"""
@@ -133,6 +134,7 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("tracker", "/from-worker"): (204, "", b"", []),
         ("embed", "/r2"): (200, "image/gif", b"GIF89a", [(cookie, f"r2=1{SECURE}")]),
         ("embed", "/frame"): html(FRAME),
+        ("embed", "/lazy"): html(b"<!doctype html><title>t</title>", (cookie, f"e_lazy=1{SECURE}")),
     }  # fmt: skip
 
 

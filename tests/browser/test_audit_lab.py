@@ -46,6 +46,7 @@ def seen(port: int, tmp_path_factory: pytest.TempPathFactory) -> Seen:
             session = await watch.page()
             watch.mark("arrive")
             await watch.go(session, url)
+            await watch.evaluate(session, "scrollTo(0, document.body.scrollHeight)")
             await watch.settled(1.0)
             hints = await watch.evaluate(
                 session,
@@ -84,6 +85,7 @@ TRUTH = [
     ("cookie_kept", "t_id", "tracker", "/pixel", "/lab"),
     ("cookie_kept", "t_part", "tracker", "/pixel", "/lab"),
     ("cookie_kept", "e_js", "embed", "/frame:2", "/lab:7"),
+    ("cookie_kept", "e_lazy", "embed", "response of", "/lab"),
     ("cookie_read", "document.cookie", "site", "/t.js:3", "/lab:4"),
     ("cookie_sent", "t_id", "tracker", "", "/lab"),
     ("storage_kept", "ls_set", "site", "/own.js:6", "/lab:3"),
