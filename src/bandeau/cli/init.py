@@ -20,7 +20,8 @@ import click
 )
 @click.option("--language", default="fr-FR", show_default=True, help="Of the browser.")
 @click.option("--thorough", is_flag=True, help="Three pages, and longer on each.")
-def init(url: str, out: Path, language: str, *, thorough: bool) -> None:
+@click.option("--quiet", is_flag=True, help="No progress, only what it came to.")
+def init(url: str, out: Path, language: str, *, thorough: bool, quiet: bool) -> None:
     """Browse a site before a choice and after accepting, and draft its policy."""
     try:
         from bandeau.audit.draft import draft  # noqa: PLC0415 (keeps --help quick)
@@ -37,7 +38,7 @@ def init(url: str, out: Path, language: str, *, thorough: bool) -> None:
         click.echo(f"{out}: it exists; name another with -o", err=True)
         sys.exit(2)
     plan = Plan(url, Setting(language=language), thorough=thorough)
-    with Progress(url) as progress:
+    with Progress(url, quiet=quiet) as progress:
         runs = apart(walked(plan, ["no-choice", "accept"], 2, progress))
     if all(run.reason in ("error", "bot-wall") for run in runs):
         click.echo(f"{url}: {runs[0].facts.get('error', 'nothing was seen')}", err=True)
