@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from bandeau.decision.model import Decision
 from bandeau.policy.file import loads
 from bandeau.policy.model import Policy
 from bandeau.site import Exchange, Request, Site
 from bandeau.wire.headers import RawHeaders
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
+settings.load_profile("untimed")
 
 ORIGIN = "http://www.own.localhost:9000"
 SMALL = f"""

@@ -133,7 +133,7 @@ def test_no_mutated_entry_raises_or_is_read_as_another() -> None:
         assert isinstance(found.described(), str)
 
 
-@settings(deadline=None, max_examples=20_000 if PROVE else 300)
+@settings(max_examples=20_000 if PROVE else 300)
 @given(
     st.sampled_from([b"", b"\x01", *(bytes([1, kind]) for kind in Kind)]), st.binary(max_size=60)
 )

@@ -337,13 +337,11 @@ notes = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(notes)
 def test_notes_are_read_as_they_were_written(made: Note) -> None:
     assert note.parse(made.encode()) == made
 
 
-@settings(deadline=None)
 @given(names, st.integers(0, tree.MAX_SIZE), st.binary(min_size=32, max_size=32))
 def test_checkpoints_and_keys_are_read_as_they_were_written(
     name: str, size: int, some: bytes
@@ -387,7 +385,7 @@ def test_no_mutated_note_raises_or_is_taken_for_another() -> None:
         assert found == Checkpoint(NAME, 300, ROOT), (seed, content)
 
 
-@settings(deadline=None, max_examples=20_000 if PROVE else 300)
+@settings(max_examples=20_000 if PROVE else 300)
 @given(st.one_of(st.binary(max_size=200), st.text(st.characters(codec="utf-8"), max_size=200)))
 def test_garbage_raises_nothing_but_what_is_announced(content: bytes | str) -> None:
     raw = content if isinstance(content, bytes) else content.encode()

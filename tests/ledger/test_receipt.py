@@ -179,7 +179,6 @@ receipts = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(receipts)
 def test_receipts_are_read_as_they_were_written(made: Receipt) -> None:
     assert parse(made.encode()) == made
@@ -216,7 +215,7 @@ def test_no_mutated_receipt_raises_or_holds() -> None:
             assert content == TEXT, (seed, content)
 
 
-@settings(deadline=None, max_examples=20_000 if PROVE else 300)
+@settings(max_examples=20_000 if PROVE else 300)
 @given(st.binary(max_size=300), st.sampled_from([b"", b"c2sp.org/tlog-proof@v1\n", TEXT[:200]]))
 def test_garbage_is_refused(content: bytes, head: bytes) -> None:
     with pytest.raises(ReceiptError):

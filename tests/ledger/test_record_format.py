@@ -89,7 +89,7 @@ def test_a_decision_is_one_readable_line() -> None:
     assert record.parse(LINE) == MADE
 
 
-@settings(deadline=None, max_examples=20_000 if PROVE else 100)
+@settings(max_examples=20_000 if PROVE else 100)
 @given(decisions)
 def test_a_record_is_read_as_it_was_written(made: Decision) -> None:
     line = record.encode(made)
@@ -97,7 +97,7 @@ def test_a_record_is_read_as_it_was_written(made: Decision) -> None:
     assert re.fullmatch(rb"[a-z0-9_=:TZ -]+", line)
 
 
-@settings(deadline=None, max_examples=20_000 if PROVE else 100)
+@settings(max_examples=20_000 if PROVE else 100)
 @given(
     decisions, decisions, st.sets(st.sampled_from([f.name for f in dataclasses.fields(Decision)]))
 )
@@ -244,7 +244,7 @@ def test_no_mutated_record_raises_or_has_a_second_spelling() -> None:
         assert record.encode(found) == line, (seed, line)
 
 
-@settings(deadline=None, max_examples=20_000 if PROVE else 300)
+@settings(max_examples=20_000 if PROVE else 300)
 @given(st.binary(max_size=300))
 def test_garbage_is_refused(line: bytes) -> None:
     with pytest.raises(RecordError):

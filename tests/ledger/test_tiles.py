@@ -37,7 +37,6 @@ def test_the_names_of_the_comment_are_those_that_are_written() -> None:
     assert tiles.name(1, 1000) == "1/x001/000"
 
 
-@settings(deadline=None)
 @given(every)
 def test_a_tile_has_one_name(tile: Tile) -> None:
     level, n, width = tile
@@ -63,7 +62,7 @@ def test_another_spelling_names_no_tile(named: str) -> None:
     assert tiles.parse(named) is None
 
 
-@settings(deadline=None, max_examples=20_000 if PROVE else 300)
+@settings(max_examples=20_000 if PROVE else 300)
 @given(st.one_of(st.text(max_size=70), st.text("0123456789x/.pentris", max_size=70)))
 def test_whatever_is_read_as_a_name_is_the_one_that_is_written(named: str) -> None:
     tile = tiles.parse(named)
@@ -104,14 +103,12 @@ def test_a_log_of_70_000_has_the_tiles_that_the_specification_counts() -> None:
     assert [tile for tile in found if tile[0] > 0] == [(1, 0, 256), (1, 1, 17), (2, 0, 1)]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 140_000), st.integers(0, 1_000))
 def test_growth_adds_the_tiles_that_were_not_there(since: int, by: int) -> None:
     before, after = set(tiles.of(since)), set(tiles.of(since + by))
     assert set(tiles.of(since + by, since)) == after - before
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**63 - 1), every)
 def test_a_tile_exists_once_its_last_hash_does(size: int, tile: Tile) -> None:
     level, n, width = tile
@@ -126,7 +123,6 @@ def test_a_tile_exists_once_its_last_hash_does(size: int, tile: Tile) -> None:
 BUNDLE = tiles.bundle([b"", b"a", b"bc" * 300])
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=20))
 def test_a_bundle_is_read_as_it_was_written(entries: list[bytes]) -> None:
     content = tiles.bundle(entries)

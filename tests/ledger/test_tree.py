@@ -84,7 +84,7 @@ def test_a_tree_grown_entry_by_entry_has_the_root_and_peaks_of_each_size() -> No
     assert grown == WHOLE.tree
 
 
-@settings(deadline=None, max_examples=600 if PROVE else 60)
+@settings(max_examples=600 if PROVE else 60)
 @given(st.lists(st.integers(1, 90), max_size=12))
 def test_a_tree_grown_in_batches_is_the_same_and_proves_each_of_a_batch(batches: list[int]) -> None:
     grown = Tree()
@@ -239,7 +239,7 @@ def test_a_path_of_64_hashes_is_none() -> None:
     assert not consistent(1, LEAVES[0], 2**65, same(65), [same(level) for level in range(65)])
 
 
-@settings(deadline=None, max_examples=20_000 if PROVE else 300)
+@settings(max_examples=20_000 if PROVE else 300)
 @given(
     st.tuples(st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70)),
     st.lists(st.binary(max_size=40), max_size=70),
