@@ -36,7 +36,9 @@ const canvas = document.createElement('canvas'); canvas.getContext('2d').fillTex
 document.createElement('canvas').getContext('webgl')?.getParameter(7937);
 new EventSource('/stream');
 cookieStore.delete('gone');
-dataLayer = [['consent', 'default', { ad_storage: 'granted' }], ['consent', 'update', { ad_storage: 'granted', region: ['US'] }]];
+dataLayer = [['consent', 'default', { ad_user_data: 'denied', region: ['FR', 'DE'] }], ['consent', 'default', { ad_storage: 'granted', ad_user_data: 'granted' }],
+  ['consent', 'update', { ad_storage: 'granted', region: ['US'] }]];
+uetq = ['consent', 'update', { ad_storage: 'granted' }, 'consent', 'default', { ad_storage: 'denied' }];
 """
 TRACKER = b"""
 document.cookie = 't_first=1234567890; max-age=31536000; path=/';

@@ -106,6 +106,7 @@ TRUTH = [
     ("fingerprint", "webgl.getParameter", "site", "/own.js:14", "/lab:3"),
     ("cookie_in_jar", "h_deep", "site", "", ""),
     ("copy", "Consent Mode ad_storage", "", "", ""),
+    ("copy", "UET ad_storage", "", "", ""),
 ]  # fmt: skip
 
 
@@ -157,6 +158,15 @@ def test_what_the_browser_refused_says_why_and_what_it_partitioned_is_marked(see
     assert not by_name["t_id"].detail["partitioned"]
     assert by_name["t_first"].third is False
     assert by_name["t_id"].third is True
+
+
+def test_an_update_outranks_a_later_default_and_a_region_one_for_all(seen: Seen) -> None:
+    copies = {one.name: one.detail["granted"] for one in seen.read() if one.kind == "copy"}
+    assert copies == {
+        "Consent Mode ad_storage": True,
+        "Consent Mode ad_user_data": False,
+        "UET ad_storage": True,
+    }
 
 
 COLLECTORS = [

@@ -84,9 +84,8 @@ def broken(name: str, *faults: str) -> Peer:
         if fault == "tracker before choice":
             head = f"<script>{STAT}</script>"
         elif fault == "granted before choice":
-            head = (
-                "<script>dataLayer = [['consent', 'default', { ad_storage: 'granted' }]]</script>"
-            )
+            # An update: some notices add a default of their own afterwards, which would end one.
+            head = "<script>(window.dataLayer ??= []).push(['consent', 'update', { ad_storage: 'granted' }])</script>"
         elif fault == "refuse hidden":
             head = f"<style>{refuse} {{ display: none !important }}</style>"
         elif fault == "pale":

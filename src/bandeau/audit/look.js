@@ -120,16 +120,19 @@
       }
     }
     if (typeof globalThis.__gpp === "function") say("GPP", null, "not decoded");
-    // Of the entries of Consent Mode the last wins; one for regions of elsewhere is none. Function and security need no consent.
+    // Consent Mode, as Google documents it: an update outranks every default, a default for the visitor's region one
+    // for all, whichever comes last; of the same rank the last wins. One for regions of elsewhere is none.
+    // Function and security need no consent.
     const europe = /^(AT|BE|BG|HR|CY|CZ|DK|EE|FI|FR|DE|GR|HU|IE|IT|LV|LT|LU|MT|NL|PL|PT|RO|SK|SI|ES|SE)\b/;
     const mode = (name, entries) => {
       const now = {};
       for (const [word, step, values] of entries) {
         if (word !== "consent" || !["default", "update"].includes(step) || typeof values !== "object" || !values) continue;
         if (values.region && ![values.region].flat().some((one) => europe.test(one))) continue;
-        for (const [key, value] of Object.entries(values)) if (/^(ad|analytics)_/.test(key)) now[key] = value;
+        const rank = step === "update" ? 2 : values.region ? 1 : 0;
+        for (const [key, value] of Object.entries(values)) if (/^(ad|analytics)_/.test(key) && rank >= (now[key]?.rank ?? 0)) now[key] = { rank, value };
       }
-      for (const [key, value] of Object.entries(now)) say(`${name} ${key}`, value === "granted", value);
+      for (const [key, { value }] of Object.entries(now)) say(`${name} ${key}`, value === "granted", value);
     };
     const list = (one) => (Array.isArray(one) ? one : []);
     mode("Consent Mode", list(globalThis.dataLayer).map((one) => Array.from(one?.length ? one : [])));
