@@ -94,6 +94,7 @@ def broken(name: str, *faults: str) -> Peer:
             )
         elif fault == "another language":
             page = page.replace('lang="fr"', 'lang="de"', 1)
+            head = "<script>tarteaucitronForceLanguage = 'fr'</script>"  # else it follows the page
         elif fault == "pre-ticked":
             page = page.replace(*TICKED[name])
         elif fault == "refusal ignored":
