@@ -115,7 +115,7 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("site", "/words"): html(WORDS),
         ("site", "/shadow"): html(SHADOW),
         ("site", "/below"): html(BELOW.replace(b"NOTICE", b"")),
-        ("site", "/within"): html(BELOW.replace(b"NOTICE", b"<div><p>We use cookies.</p><button>Accept all</button> <button>Reject all</button></div>")),
+        ("site", "/within"): html(BELOW.replace(b"NOTICE", b"<div style='animation: in 3s'><style>@keyframes in { from { opacity: 0 } }</style><p>We use cookies.</p><button>Accept all</button> <button>Reject all</button></div>")),
         ("site", "/barred"): (
             200, "text/html",
             f"<!doctype html><title>t</title><p>x<script src={tracker}/t.js></script><img src={tracker}/pixel><img src=/hop>".encode(),

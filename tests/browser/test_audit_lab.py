@@ -235,11 +235,16 @@ def test_what_begs_far_below_the_page_is_no_notice_and_all_of_the_page_is_walked
     assert "/lazy" in {urlsplit(one.name).path for one in done.observations}
 
 
-def test_a_notice_within_the_page_is_not_all_of_the_page(port: int) -> None:
+def test_a_notice_that_fades_in_within_the_page_is_read_whole_and_not_all_of_the_page(
+    port: int,
+) -> None:
     done = apart(run(Plan(f"http://site.localhost:{port}/within"), "no-choice"))
     assert done.completed, done.facts
     box = done.layers[0]["box"]
     assert box["text"].split() == ["We", "use", "cookies.", "Accept", "all", "Reject", "all"]
+    assert [one["ground"] for one in box["grounds"] if one["text"] == "We use cookies."] == [
+        "rgb(255, 255, 255)"  # read when it had faded in
+    ]
 
 
 @pytest.mark.parametrize(

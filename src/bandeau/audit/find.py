@@ -8,6 +8,7 @@ anything is not decided here (see `scenario`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from bandeau.audit.watch import Watch
 
 _ROLES = frozenset(("button", "link", "menuitem", "checkbox", "switch", "radio"))
 _TICKS = frozenset(("checkbox", "switch"))
+_POLL, _ARRIVES = 0.1, 20  # seconds, and how often a layer that fades in is looked at
 # A tick is often drawn by its label, over an input that is not to be seen.
 _VISIBLE = """function () {
   return [this, ...(this.labels ?? [])].some((one) => {
@@ -206,12 +208,20 @@ class Finder:
         return found if isinstance(found, dict) else {}
 
     async def box(self, layer: Notice) -> Params:
-        """Return what stands around the controls of a layer (`look.js`); {} where it has none."""
+        """Return what stands around the controls of a layer (`look.js`); {} where it has none.
+
+        What fades or slides in is waited for: half-way its colours are nobody's.
+        """
         goals = (Goal.ACCEPT, Goal.REFUSE, Goal.SAVE)
         held = [one for one in layer.controls if one.goal in goals] or list(layer.controls)
         held = [one for one in held if one.session == held[0].session]
-        found = await self.on(held[0], look.on("box"), *held[1:]) if held else None
-        return found if isinstance(found, dict) else {}
+        found: Params = {}
+        for _ in range(_ARRIVES if held else 0):
+            found = await self.on(held[0], look.on("box"), *held[1:]) or {}
+            if not found.get("arrives"):
+                break
+            await asyncio.sleep(_POLL)
+        return found
 
     async def reach(self, control: Control) -> Params:
         """Scroll to a control; say whether its middle can be pressed, and its size in CSS pixels."""

@@ -52,6 +52,13 @@
     return Object.values(found).slice(0, 60);
   };
 
+  // Whether something in a box or around it still fades or slides in; what never ends is there already.
+  const arrives = (box) => {
+    const all = box.getAnimations({ subtree: true });
+    for (let at = up(box); at; at = up(at)) all.push(...at.getAnimations());
+    return all.some((one) => one.playState === "running" && one.effect.getComputedTiming().endTime !== Infinity);
+  };
+
   function box(...others) {
     const box = around([this, ...others]);
     const told = climb(box, (one) => role(one) || ["dialog", "section", "aside"].includes(one.localName))
@@ -65,7 +72,7 @@
       live: !!climb(box, (one) => ["alert", "status", "alertdialog"].includes(role(one)) || ["polite", "assertive"].includes(one.ariaLive)),
       links: [...box.querySelectorAll("a[href]")].map((one) => [plain(one.innerText), one.href]).slice(0, 20),
       labels: [...box.querySelectorAll("button, a, [role=button], input[type=button], input[type=submit]")].map((one) => plain(one.innerText || one.value || one.ariaLabel)).slice(0, 40),
-      grounds: grounds(box),
+      grounds: grounds(box), arrives: arrives(box),
       endless: box.getAnimations({ subtree: true }).filter((one) => one.playState === "running" && one.effect.getComputedTiming().endTime === Infinity).length,
     };
   }

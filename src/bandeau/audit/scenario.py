@@ -692,6 +692,9 @@ class _Walk:
 
     async def noted(self, layer: Notice) -> None:
         """Keep what a layer offers, for the rules on its controls."""
+        found: Params = {"name": layer.name}
+        with contextlib.suppress(BrowserError):
+            found["box"] = await self.finder.box(layer)  # first: it waits until all is there
         controls = []
         for one in layer.controls:
             with contextlib.suppress(BrowserError):
@@ -706,9 +709,7 @@ class _Walk:
                         **facts,
                     }
                 )
-        found: Params = {"name": layer.name, "controls": controls}
-        with contextlib.suppress(BrowserError):
-            found["box"] = await self.finder.box(layer)
+        found["controls"] = controls
         self.result.layers.append(found)
 
 
