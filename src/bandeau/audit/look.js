@@ -94,10 +94,10 @@
     return { control, path: path(at), none: top(at), inside: within, covered, what: top(at) ? "nothing" : `${at.localName} «${name}»` };
   }
 
-  // What stands around the way back, in words and in colours.
+  // What stands around the way back, in words and in colours; where it stands alone in the page, itself.
   function state() {
-    const box = climb(up(this), (one) => ["section", "aside", "footer", "nav", "dialog"].includes(one.localName) || role(one)) ?? up(this);
-    if (top(box)) return { text: plain(this.innerText), colours: [] };
+    const near = climb(up(this), (one) => ["section", "aside", "footer", "nav", "dialog"].includes(one.localName) || role(one)) ?? up(this);
+    const box = top(near) ? this : near;
     const all = [box, ...box.querySelectorAll("*")].filter(seen);
     const words = all.flatMap((one) => [one.ariaLabel, one.getAttribute("alt"), one.getAttribute("title"), one.localName === "title" && one.textContent]);
     const colours = all.map((one) => { const style = getComputedStyle(one); return [style.color, style.backgroundColor, style.fill].join(" "); });
