@@ -267,16 +267,22 @@ def test_the_focus_is_seen() -> None:
     assert outcome("K3", visit()) == "not-run"
 
 
-def states(**texts: tuple[str, str]) -> list[Run]:
+def states(*, again: str = "", **texts: tuple[str, str]) -> list[Run]:
+    """Walks with what stood around the way back after each: words, colours; `again` as who withdraws had accepted."""
+    shown = {
+        name: {"label": "x", "text": words, "colours": colours}
+        for name, (words, colours) in texts.items()
+    }
+    first = {**shown["accept"], "colours": again or shown["accept"]["colours"]}
     return [
         walked(
             name,
             facts={
-                "way back": {f"{name}-reload": {"label": "x", "text": words, "colours": colours}},
+                "way back": {"accept-reload": first, f"{name}-reload": shown[name]},
                 "announced": {name: "saved"},
             },
         )
-        for name, (words, colours) in texts.items()
+        for name in texts
     ]
 
 
@@ -286,6 +292,9 @@ def test_the_state_of_the_choice_is_told_in_words() -> None:
     green, red = ("Cookies", "green"), ("Cookies", "red")
     assert outcome("K4", *states(accept=green, refuse=red, withdraw=red)) == "fail"
     assert outcome("K4", *states(accept=red, refuse=red, withdraw=red)) == "not applicable"
+    assert outcome("K4", *states(accept=green, refuse=red, withdraw=green)) == "needs-human"
+    by_chance = states(accept=green, refuse=red, withdraw=red, again="blue")
+    assert outcome("K4", *by_chance) == "not applicable"
     other = ("It is noon", "red")
     assert outcome("K4", *states(accept=yes, refuse=no, withdraw=other)) == "needs-human"
     silent = states(accept=yes, refuse=no, withdraw=no)

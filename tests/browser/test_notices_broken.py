@@ -25,6 +25,8 @@ PROVE = bool(os.environ.get("BANDEAU_PROVE"))
 thorough = pytest.mark.skipif(not PROVE, reason="BANDEAU_PROVE=1 breaks all of them in every way")
 WALKS = ("no-choice", "refuse", "accept", "withdraw", "settings", "keyboard", "small", "gpc")
 CLOSED = "/(?:^|; )stat=1/.test(document.cookie)"
+# orejime keeps the cookie when its purpose is withdrawn: its own record tells.
+GRANTED = f"({CLOSED} && !/%22stat%22:false/.test(document.cookie))"
 # A fault, the walks that show it, and the rule that must name it.
 FAULTS = {
     "tracker before choice": (("no-choice",), "C1"),
@@ -104,7 +106,7 @@ def broken(name: str, *faults: str) -> Peer:
         elif fault == "no keyboard":
             foot = f"<script>setInterval(() => document.querySelectorAll({refuse!r}).forEach((one) => {{ one.tabIndex = -1 }}), 50)</script>"
         elif fault == "colour alone":
-            foot = f"<script>setInterval(() => document.querySelectorAll('#tarteaucitronManager, footer, .cc-revoke').forEach((one) => {{ one.style.background = {CLOSED} ? '#0a0' : '#a00' }}), 50)</script>"
+            foot = f"<script>setInterval(() => document.querySelectorAll('#tarteaucitronManager, footer, .cc-revoke').forEach((one) => {{ one.style.background = {GRANTED} ? '#0a0' : '#a00' }}), 50)</script>"
         page = page.replace("</head>", f"{head}</head>").replace("</body>", f"{foot}</body>")
     return replace(PEERS[name], page=page)
 

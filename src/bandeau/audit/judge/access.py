@@ -114,14 +114,20 @@ def _k4(case: Case, rule: str) -> Verdict:
     """The state of the choice is told by text, also with forced colours; a change is announced."""
     if missing := case.missing("accept", "refuse", "withdraw"):
         return unknown(rule, missing)
-    shown = [_way_back(case, name) for name in ("accept", "refuse", "withdraw")]
+    shown = [_way_back(case, name, name) for name in ("accept", "refuse", "withdraw")]
     if not all(shown):
         return beside_the_point(rule, "no state of the choice is shown: that is for rule E2")
     accept, refuse, withdraw = shown
     if refuse["text"] == accept["text"]:
-        if refuse["colours"] == withdraw["colours"] != accept["colours"]:
-            text = f"only colours tell accepted from refused: «{refuse['text'][:80]}» after either"
-            return verdict(case, rule, [Fact(text, "refuse", "refuse-reload")], ())
+        text = f"only colours tell accepted from refused: «{refuse['text'][:80]}» after either"
+        fact = Fact(text, "refuse", "refuse-reload")
+        # By itself, a colour may change at any time: acceptance is read in two walks.
+        again = _way_back(case, "withdraw", "accept").get("colours")
+        told = again == accept["colours"] != refuse["colours"]
+        if told and withdraw["colours"] == refuse["colours"]:
+            return verdict(case, rule, [fact], ())
+        if told and withdraw["colours"] == accept["colours"]:  # what was withdrawn may still be on
+            return unknown(rule, "needs-human", fact)
         return beside_the_point(rule, "no state of the choice is shown")
     doubtful = [
         Fact("the choice changed, and nothing was announced", run.scenario, name)
@@ -135,10 +141,10 @@ def _k4(case: Case, rule: str) -> Verdict:
     return needs_human(case, rule, (), doubtful, "accept", "refuse", "withdraw")
 
 
-def _way_back(case: Case, scenario: str) -> Params:
-    """Return what stood around the way back after a choice; {} where that was not read."""
+def _way_back(case: Case, scenario: str, choice: str) -> Params:
+    """Return what stood around the way back after a choice in a walk; {} where that was not read."""
     for run in case.of(scenario):
-        found: Params = run.facts.get("way back", {}).get(f"{scenario}-reload") or {}
+        found: Params = run.facts.get("way back", {}).get(f"{choice}-reload") or {}
         if "text" in found:
             return found
     return {}
