@@ -286,10 +286,9 @@ def in_chromium(page: Path, body: str, expression: str) -> Any:
 
 
 def selectors(known: Known) -> list[str]:
-    found = [*known.detect, *known.shown, *known.accept, *known.accept_path, *known.refuse]
-    found += [*known.refuse_path, *known.settings, *known.save, *known.labelled]
-    found += [*known.way_back, *known.purposes]
-    return [*found, *filter(None, (known.frame, known.host))]
+    found = [*known.detect, *known.shown, *known.accept, *known.refuse, *known.settings]
+    found += [*known.save, *known.way_back, *known.purposes]
+    return [*found, *filter(None, [known.host])]
 
 
 def test_every_selector_is_one_that_a_browser_takes(tmp_path: Path) -> None:

@@ -72,26 +72,18 @@ class Language:
 @with_config(_STRICT)
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The markup of one widely used notice; of each list of CSS selectors the first visible counts.
-
-    A path is what to press in the settings, in order, where no control there does it alone; a step that
-    is not to be seen is skipped.
-    """
+    """The markup of one widely used notice; of each list of CSS selectors the first visible counts."""
 
     name: str
     checked: bool  # pressed in a real build, else from published documentation
     detect: Words  # any of them is in the document
     shown: Words = ()  # visible while a choice is asked for; none: as soon as it is in the document
     accept: Words = ()
-    accept_path: Words = ()
     refuse: Words = ()
-    refuse_path: Words = ()
     settings: Words = ()
     save: Words = ()
-    labelled: Words = ()  # controls of which only the label tells what they do
     way_back: Words = ()
     purposes: Words = ()  # what grants one purpose: check boxes, switches, radio buttons
-    frame: str | None = None  # the frame that it lives in
     host: str | None = None  # the element whose shadow root it lives in
     kept: Words = ()  # what remembers the choice: "cookie NAME", "local NAME"; * ends a beginning
     note: str | None = None
