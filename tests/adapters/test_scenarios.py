@@ -57,7 +57,7 @@ def site(
     if path == "/echo":
         return 200, [(b"content-type", b"text/plain")], [method.encode(), b" ", body]
     if path == "/moved":
-        return 302, [(b"location", b"https://x.example/p.gif")], []
+        return 302, [(b"location", b"https://x.example/p.gif")], [b"It has moved."]
     if path == "/empty":
         return 204, [], []
     return 404, [HTML], [b"<p>missing <iframe src=//social.localhost/f></iframe>"]
@@ -262,8 +262,11 @@ def test_bodies_errors_and_empty_answers(port: int) -> None:
     assert b"data-bd-src" in missing.body
     assert missing.every(b"content-security-policy")
     assert ask(port, "/empty").status == 204
-    assert ask(port, "/moved", b"Sec-Fetch-Dest: image", b"Accept: */*").status == 204
-    assert ask(port, "/moved").status == 302
+    held = ask(port, "/moved", b"Sec-Fetch-Dest: image", b"Accept: */*")
+    assert (held.status, held.body) == (204, b"")
+    moved = ask(port, "/moved")
+    assert moved.status == 302
+    assert b"It has moved." in moved.body
 
 
 def test_our_own_pages(port: int) -> None:

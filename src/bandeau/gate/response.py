@@ -29,6 +29,7 @@ _GOVERNED = _SHOWN | {
     b"worker", b"sharedworker", b"serviceworker", b"audioworklet", b"paintworklet"
 }  # fmt: skip
 _PASSIVE = (b"image/", b"audio/", b"video/", b"font/")
+_UNREADABLE = b"<!doctype html><title>502</title><p>This page came in a coding that cannot be read."
 _MARK = 3  # bytes of the longest byte order mark
 _BODILESS = (204, 205, 304)
 _KINDS = {
@@ -172,7 +173,8 @@ class Filtered:
             out, setting.request.url, setting.allowance.allows, kind
         ):
             return out
-        self.status = 204
+        self.status, self.passthrough = 204, False
+        self._stages = [_Withheld(b"")]  # an answer of 204 has no body (RFC 9110 15.3.5)
         return [pair for pair in out if pair[0] not in (b"location", b"content-length")]
 
     def _rewriting(self, out: RawHeaders) -> RawHeaders:
@@ -204,7 +206,7 @@ class Filtered:
         elif coding in supported():
             self._stages = [decoder(coding), charset, markup, encoder(coding)]
         else:
-            self._stages = [_Withheld()]
+            self._stages = [_Withheld(_UNREADABLE)]
             out = [pair for pair in out if pair[0] != b"content-encoding"]
         if unsafe_codec(content_type, b""):
             bare = content_type.split(b";")[0]
@@ -285,12 +287,13 @@ class _Charset:
 
 
 class _Withheld:
-    """A page in a coding that cannot be read here is not passed on: it could not be gated."""
+    """Stands for a body that is not passed on, such as a page that cannot be read and so not gated."""
+
+    def __init__(self, instead: bytes) -> None:
+        self._instead = instead
 
     def feed(self, _chunk: bytes) -> bytes:
         return b""
 
     def close(self) -> bytes:
-        return (
-            b"<!doctype html><title>502</title><p>This page came in a coding that cannot be read."
-        )
+        return self._instead
