@@ -12,6 +12,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from bandeau.audit import known
 from bandeau.audit.judge import Outcome, Verdict
 from bandeau.audit.observe import Observation
 from bandeau.audit.ruleset import RULESET_VERSION, Rule
@@ -46,10 +47,34 @@ def document(
                 for outcome in Outcome
             },
             "verdicts": [_verdict(one, rules[one.rule]) for one in verdicts],
+            "known": _known(runs),
             "runs": [_run(run) for run in runs],
         }
     )
     return found
+
+
+def _known(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return whose hosts and cookies were seen, as far as their owners' own pages tell."""
+    met: dict[known.Known, set[str]] = {}
+    for one in (one for run in runs for one in run.observations):
+        whose = known.of_host(one.host) if one.third else None
+        name = one.host
+        if one.kind in ("cookie_kept", "cookie_in_jar") and not one.third:
+            whose, name = known.of_cookie(one.name), one.name
+        if whose:
+            met.setdefault(whose, set()).add(name)
+    return [
+        {
+            "owner": one.owner,
+            "service": one.service,
+            "purpose": one.purpose,
+            "source": one.source,
+            "seen": sorted(met[one]),
+        }
+        for one in known.trackers()
+        if one in met
+    ]
 
 
 def _writable(value: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bandeau.audit import known
 from bandeau.audit.inventory import Inventory, allowed
 from bandeau.audit.observe import Observation, days
 from bandeau.audit.pipe import Params
@@ -129,7 +130,8 @@ def forbidden(
         if needs and allowed(needs, granted, every=True):
             continue
         fact = kept_fact(case, one, run, wrote)
-        if case.policy or one.third:
+        whose = known.of_item(one)
+        if case.policy or one.third or (whose and whose.needs_consent):
             certain.setdefault(key, fact)
         else:
             doubtful.setdefault(key, fact)
@@ -148,7 +150,7 @@ def writers(run: Run) -> dict[tuple[str, str, str], Observation]:
 def kept_fact(
     case: Case, one: Observation, run: Run, writers: dict[tuple[str, str, str], Observation]
 ) -> Fact:
-    """Say what was kept, whose it is, how long it lives, what it is declared for, and who wrote it."""
+    """Say what was kept, whose it is, how long it lives, what it is for, and who wrote it."""
     needs = case.inventory.purposes_of_item(one)
     area = str(one.detail.get("area", "cookie"))
     writer = writers.get((area, one.name, one.host))
@@ -164,9 +166,11 @@ def kept_fact(
     }[area]
     purposes = sorted({p for group in needs for p in group}) if needs else ()
     declared = f"needs {' and '.join(purposes)}; " if needs else "not declared; "
+    whose = None if needs else known.of_item(one)
+    told = f"known as {whose}; " if whose else ""
     age = f", {lasts:g} days" if lasts else ""
     by = "nobody was seen to write it" if writer is None else _by(writer)
-    text = f"{words} {one.name} of {one.host}{age}: {declared if case.policy else ''}{by}"
+    text = f"{words} {one.name} of {one.host}{age}: {declared if case.policy else ''}{told}{by}"
     return Fact(text, run.scenario, one.station, one.at, writer.chain if writer else one.chain)
 
 
@@ -185,7 +189,8 @@ def asked(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]
         needs = case.inventory.purposes_of_host(one)
         if needs and allowed(needs, granted, every=False):
             continue
-        who = case.inventory.recipients(one.host)
+        whose = known.of_host(one.host)
+        who = case.inventory.recipients(one.host) or ([whose.owner] if whose else [])
         named = f" ({', '.join(who)})" if who else ""
         word = {"hint": "hint for", "connection": "connection to", "beacon": "beacon to"}.get(
             one.kind, "request to"
