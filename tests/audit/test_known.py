@@ -13,8 +13,10 @@ import pytest
 from audit.cases import kept, outcome, request, verdict, walked
 from bandeau.audit import known
 from bandeau.audit.document import document
+from bandeau.audit.draft import draft
 from bandeau.audit.report.html import page
 from bandeau.audit.ruleset import load
+from bandeau.policy.file import loads
 from bandeau.wire.hosts import normalise
 
 
@@ -91,6 +93,36 @@ def test_a_third_party_is_called_by_its_owner_s_name_and_the_report_has_the_sour
         ("Criteo", ["sslwidget.criteo.com"]),
     ]
     assert 'href="https://www.criteo.com/privacy/how-we-use-your-data/"' in page(report)
+
+
+DRAFTED = (
+    request("sslwidget.criteo.com", "arrive"),
+    request("challenges.cloudflare.com", "arrive"),
+    kept("arrive", "_gcl_au", by="document.cookie"),
+    kept("arrive", "__cf_bm"),
+)
+
+
+def test_a_draft_names_the_owner_and_its_page_and_proposes_what_they_say() -> None:
+    text = draft("https://site.test/", [walked("no-choice", *DRAFTED)])
+    made = loads(text)
+    assert {one.recipient: one.purpose for one in made.services} == {
+        "Criteo": "ads",
+        "Cloudflare": "technical",
+    }
+    assert {one.name: one.purpose for one in made.trackers} == {
+        "_gcl_au": "ads",
+        "__cf_bm": "technical",
+    }
+    assert "# Criteo (ads): https://www.criteo.com/privacy/how-we-use-your-data/" in text
+    assert "# Google advertising of Google (ads): https://business.safety.google/" in text
+
+
+@pytest.mark.usefixtures("nobody")
+def test_without_the_list_a_draft_goes_by_words() -> None:
+    made = loads(draft("https://site.test/", [walked("no-choice", *DRAFTED)]))
+    assert {one.recipient for one in made.services} == {"criteo", "cloudflare"}
+    assert {one.purpose for one in made.services} == {"ads"}
 
 
 @pytest.mark.usefixtures("nobody")

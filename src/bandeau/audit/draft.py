@@ -1,7 +1,8 @@
 """From what was seen to a first bandeau.toml: everything declared that a browser met, with its evidence.
 
 What a program cannot know is marked `# check:`: who somebody is, and what a thing is for. Purposes are
-proposed by words in names and hosts; where no word helps, the one that asks for most is taken.
+proposed by the list of known trackers, else by words in names and hosts; where no word helps, the one
+that asks for most is taken.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
+from bandeau.audit import known
 from bandeau.audit.inventory import OWN
 from bandeau.audit.observe import Observation, file_of, site_of
 from bandeau.audit.scenario import Run
+from bandeau.decision.model import TECHNICAL
 
 _KINDS = {  # Chromium's resource types to kinds of the policy
     "Script": "script",
@@ -106,6 +109,7 @@ def draft(url: str, runs: Sequence[Run]) -> str:
         data = ", ".join(f'"{one}"' for one in _DATA[purpose])
         parts.append(f'[[purpose]]\nid = "{purpose}"\ndata = [{data}] # check: what it really uses')
         parts += [_service(one, home) for one in services if one.purpose == purpose]
+    parts += [_service(one, home) for one in services if one.purpose == TECHNICAL]
     parts += [_tracker(one) for one in items]
     return "\n\n".join(parts) + "\n"
 
@@ -149,7 +153,8 @@ def _parties(runs: Sequence[Run]) -> dict[str, _Party]:
             if one.kind not in ("request", "connection", "beacon") or not one.third or not one.host:
                 continue
             owner = site_of(one.host)
-            purpose, sure = _purpose(f"{one.host} {one.name}")
+            whose = known.of_host(one.host)
+            purpose, sure = (whose.purpose, True) if whose else _purpose(f"{one.host} {one.name}")
             party = found.setdefault(owner, _Party(_id(owner), purpose, sure, one))
             if sure and not party.sure:
                 party.purpose, party.sure = purpose, True
@@ -216,7 +221,7 @@ def _items(seen: Sequence[Observation], parties: dict[str, _Party]) -> Iterator[
             days=_days(area, longest),
             third=first.third,
             partitioned=bool(first.detail.get("partitioned")),
-            evidence=_evidence(first),
+            evidence=_evidence(first) + _told(known.of_item(first)),
         )
 
 
@@ -244,6 +249,8 @@ def _host(step: str) -> str:
 
 def _own_purpose(one: Observation, name: str) -> tuple[str, bool]:
     """Propose what an item of the site's own is for; a session cookie with a usual name is technical."""
+    if whose := known.of_item(one):
+        return whose.purpose, True
     session = one.detail.get("seconds") is None and one.detail.get("by") == "http"
     if session and _SESSION.search(name):
         return "technical", True
@@ -274,16 +281,23 @@ def _id(owner: str) -> str:
     return (name if re.match(r"[a-z]", name) else f"party-{name}")[:64]
 
 
+def _told(whose: known.Known | None) -> str:
+    """Return the line that says by whose own page something is known."""
+    return f"\n# {whose}: {whose.source}" if whose else ""
+
+
 def _service(party: _Party, home: str) -> str:
+    whose = next((one for host in sorted(party.hosts) if (one := known.of_host(host))), None)
+    who = _quoted(whose.owner if whose else party.id)
     own = [step for step in party.first.chain if site_of(_host(step)) == home]
     by = f"\n# started by {_line(own[0])}" if own else ""
     doubt = "" if party.sure else " # check: no word tells what it is for"
     lines = [
-        f"# seen: {_line(party.first.name)}{by}",
+        f"# seen: {_line(party.first.name)}{by}{_told(whose)}",
         "[[service]]",
         f'id = "{party.id}"',
         f'purpose = "{party.purpose}"{doubt}',
-        f'recipient = "{party.id}" # check: who it is',
+        f"recipient = {who} # check: who it is",
     ]
     if party.frame:
         some = _line(", ".join(sorted(party.others)[:2]))
