@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bandeau.audit.observe import Reader
+from bandeau.audit.observe import Reader, file_of
 from bandeau.audit.watch import Raw
 
 
@@ -68,3 +68,34 @@ def test_what_a_page_s_policy_barred_was_asked_of_nobody(
     found = Reader("https://own.example/").read(events, {})
     paths = [one.name.removeprefix("https://far.example") for one in found]
     assert paths == ["/hop", *asked]
+
+
+PAGE, FAR = "https://own.example/page", "https://far.example/x"
+TAG = f'<iframe src="{FAR}">'
+
+
+@pytest.mark.parametrize(
+    ("initiator", "step"),
+    [
+        ({"type": "parser", "url": PAGE, "lineNumber": 156}, f"{PAGE} {TAG}"),
+        ({"type": "other"}, f"{PAGE} {TAG}"),  # as of a frame that waits until it is near
+        ({"type": "parser", "url": "https://own.example/a.css", "lineNumber": 4}, "https://own.example/a.css:5"),
+        (
+            {"type": "script", "stack": {"callFrames": [{"url": PAGE, "lineNumber": 2, "columnNumber": 4}]}},
+            f"{PAGE}:3:5",
+        ),
+    ],
+)  # fmt: skip
+def test_what_no_script_asked_for_is_led_to_its_tag(
+    initiator: dict[str, object], step: str
+) -> None:
+    request = {"url": FAR, "method": "GET"}
+    asked = {"requestId": "1", "request": request, "documentURL": FAR, "initiator": initiator}
+    tags = {"tags": [[PAGE, FAR, TAG]]}
+    events = [
+        Raw(1, "s", "Network.requestWillBeSent", asked),
+        Raw(2, "", "bandeau.tags", tags),
+    ]
+    (found,) = Reader("https://own.example/").read(events, {})
+    assert found.chain[0] == step
+    assert file_of(step) == initiator.get("url", PAGE)

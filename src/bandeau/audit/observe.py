@@ -83,6 +83,7 @@ class Reader:
         self._answered: dict[tuple[str, str], int] = {}  # and on responses
         self._early: list[Raw] = []
         self._by_url: dict[str, tuple[str, ...]] = {}  # an address to how it came to be loaded
+        self._tags: dict[str, list[tuple[str, str]]] = {}  # an address to pages and their tags
         self._written: dict[tuple[str, str, str], tuple[str, ...]] = {}  # area, name, host to who
         self._parents: dict[str, str] = {}  # a frame to the frame it stands in
         self._documents: dict[str, str] = {}  # a frame to the address of what it shows
@@ -94,6 +95,11 @@ class Reader:
 
     def read(self, events: Iterable[Raw], targets: Mapping[str, Target]) -> list[Observation]:
         """Return the observations of a run, in order."""
+        events = list(events)
+        for event in events:  # a page's tags are known later than what they asked for
+            if event.method == "bandeau.tags":
+                for page, url, tag in event.params["tags"]:
+                    self._tags.setdefault(url, []).append((page, tag))
         for event in events:
             handler = _HANDLERS.get(event.method)
             if handler:
@@ -352,14 +358,27 @@ class Reader:
                 if frame["url"].startswith("http")
             ]
             stack = stack.get("parent")
-        if not frames and initiator.get("url"):
-            frames.append(f"{initiator['url']}:{int(initiator.get('lineNumber', 0)) + 1}")
+        page, url = initiator.get("url", ""), params.get("request", {}).get("url")
+        if not frames and (tag := self._tag(page, url)):
+            frames.append(tag)
+        elif not frames and page:
+            frames.append(f"{page}:{int(initiator.get('lineNumber', 0)) + 1}")
         document = params.get("documentURL", "")
         if params.get("type") == "Document":  # a lazy frame has no initiator but the page around it
             frame = params.get("frameId", "")
             around = self._documents.get(self._parents.get(frame, ""), document)
             self._documents[frame], document = document, around
         return self._followed(frames, document)
+
+    def _tag(self, page: str, url: str) -> str:
+        """Return the tag that asks for an address, with its page, where no script did: else "".
+
+        The browser's line is where its parser was by then; of a lazy frame it says no page.
+        """
+        for where, tag in self._tags.get(url, ()):
+            if where == page or (not page and where != url):
+                return f"{where} {tag}"
+        return ""
 
     def _of_stack(self, stack: str, document: str) -> tuple[str, ...]:
         places = [
@@ -458,5 +477,6 @@ def _key(event: Raw) -> tuple[str, str]:
 
 
 def file_of(place: str) -> str:
-    """Return the address in a step of a chain, which is `address`, with or without `:line:column`."""
+    """Return the address in a step of a chain: `address`, `address:line:column` or `address <tag …>`."""
+    place = place.partition(" <")[0]
     return re.sub(r"(:\d+){1,2}$", "", place) if re.search(r"//[^/]+/.*:\d+$", place) else place

@@ -67,6 +67,20 @@ _HINTS = """[...document.querySelectorAll(
   ['preconnect', 'dns-prefetch', 'prefetch', 'preload', 'modulepreload', 'prerender']
     .map((one) => `link[rel~=${one}]`).join()
 )].map((one) => [one.rel.toLowerCase().split(/\\s+/)[0], one.href])"""
+_TAGS = """(() => {
+  const found = [], plain = (url) => url.split('#')[0];
+  const read = (page) => {
+    for (const one of page.querySelectorAll('[src], link[href], object[data]')) {
+      const name = ['src', 'href', 'data'].find((name) => one.hasAttribute(name));
+      if (!/^https?:/.test(one[name])) continue;
+      const tag = `<${one.localName} ${name}="${one.getAttribute(name)}">`;
+      found.push([plain(page.URL), plain(one[name]), tag.length > 160 ? `${tag.slice(0, 158)}…>` : tag]);
+      if (one.localName === 'iframe' && one.contentDocument) read(one.contentDocument);
+    }
+  };
+  read(document);
+  return found;
+})()"""
 _STORAGE = """(async () => {
   const names = async (get) => { try { return await get(); } catch { return []; } };
   return {
@@ -326,13 +340,14 @@ class _Walk:
         return ended
 
     async def read(self, station: str) -> None:
-        """Read jar, storage and hints, and take a picture."""
+        """Read jar, storage, hints and tags, and take a picture."""
         browser = self.browser
         browser.note("bandeau.jar", {"cookies": await browser.cookies()})
         with contextlib.suppress(BrowserError):
             address = await browser.evaluate(self.session, "location.href")
             hints = await browser.evaluate(self.session, _HINTS)
             browser.note("bandeau.hints", {"page": address, "hints": hints})
+            browser.note("bandeau.tags", {"tags": await browser.evaluate(self.session, _TAGS)})
             if self.result.setting.scripts:
                 areas = await browser.evaluate(self.session, _STORAGE)
                 host = urlsplit(address).hostname or ""

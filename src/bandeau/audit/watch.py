@@ -292,6 +292,7 @@ class Watch:
         calls: list[tuple[str, Params]] = [
             ("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}),
             ("Runtime.enable", {}),
+            ("Runtime.setAsyncCallStackDepth", {"maxDepth": 32}),  # an image is asked for later
             ("Runtime.addBinding", {"name": self._binding}),
             ("Target.setAutoAttach", _ATTACH),
         ]
