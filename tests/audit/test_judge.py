@@ -101,6 +101,17 @@ def test_two_cookies_of_one_name_have_each_their_own_writer() -> None:
         ]
 
 
+def test_a_cookie_of_the_site_s_own_that_is_sent_leads_to_who_wrote_it_and_another_s_to_who_asked() -> (
+    None
+):
+    def chains(*, third: bool) -> tuple[str, ...]:
+        wrote = replace(kept("arrive", third=third), chain=("writer",))
+        sent = replace(wrote, kind="cookie_sent", chain=("asker",), detail={"to": "x"})
+        return verdict("C2", walked("no-choice", wrote, sent), policy=declared()).facts[0].chain
+
+    assert (chains(third=False), chains(third=True)) == (("writer",), ("asker",))
+
+
 def test_only_against_a_policy_is_an_item_not_declared() -> None:
     seen = walked("no-choice", kept("arrive", third=True))
     assert "declared" not in verdict("C1", seen).facts[0].text

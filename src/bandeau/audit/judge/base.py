@@ -201,8 +201,12 @@ def asked(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]
 
 
 def sent(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]:
-    """Return the cookies that were sent, which is reading, though nothing granted opens them."""
+    """Return the cookies that were sent, which is reading, though nothing granted opens them.
+
+    The site's own go with each of its requests: there who wrote them is what can be removed.
+    """
     found: dict[tuple[str, str], Fact] = {}
+    wrote = writers(run)
     for one in after(run, *stations):
         if one.kind != "cookie_sent":
             continue
@@ -210,9 +214,9 @@ def sent(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]:
         if (needs and allowed(needs, granted, every=True)) or not (case.policy or one.third):
             continue
         text = f"cookie {one.name} of {one.host} was sent to {one.detail.get('to')}"
-        found.setdefault(
-            (one.name, one.host), Fact(text, run.scenario, one.station, one.at, one.chain)
-        )
+        writer = None if one.third else wrote.get(("cookie", one.name, one.host))
+        chain = writer.chain if writer else one.chain
+        found.setdefault((one.name, one.host), Fact(text, run.scenario, one.station, one.at, chain))
     return list(found.values())
 
 
