@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from audit.cases import RULES, asked, declared, kept, layer, verdict, walked
+from audit.cases import RULES, asked, declared, kept, layer, request, verdict, walked
 from bandeau.audit.judge import DECIDABLE, Outcome
 from bandeau.audit.observe import Observation
 from bandeau.demo.serve import policy as lanterne
@@ -110,6 +110,15 @@ def test_a_cookie_of_the_site_s_own_that_is_sent_leads_to_who_wrote_it_and_anoth
         return verdict("C2", walked("no-choice", wrote, sent), policy=declared()).facts[0].chain
 
     assert (chains(third=False), chains(third=True)) == (("writer",), ("asker",))
+
+
+def test_what_lies_in_the_jar_of_a_host_that_nobody_asked_is_no_evidence_against_the_site() -> None:
+    jar = replace(kept("arrive", third=True), kind="cookie_in_jar", host="ads.test")
+    found = verdict("C1", walked("no-choice", jar))
+    assert (found.outcome, found.reason) == (Outcome.UNKNOWN, "unclassified")
+    assert found.facts[0].text.endswith("nobody was seen to write it")
+    asked_for = request("a.ads.test", "arrive")
+    assert verdict("C1", walked("no-choice", asked_for, jar)).outcome is Outcome.FAIL
 
 
 def test_only_against_a_policy_is_an_item_not_declared() -> None:

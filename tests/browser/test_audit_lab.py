@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bandeau.audit import look, observe
+from bandeau.audit import look, observe, watch
 from bandeau.audit.observe import Observation, Reader
+from bandeau.audit.pipe import BrowserError
 from bandeau.audit.scenario import Plan, apart, run
 from bandeau.audit.watch import Raw, Setting, Target, Watch
 from browser.lab import lab
@@ -41,25 +44,25 @@ def seen(port: int, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     url = f"http://site.localhost:{port}/lab"
 
     async def visit() -> Seen:
-        watch = await Watch.opened(Setting(), tmp_path_factory.mktemp("profile"))
+        opened = await Watch.opened(Setting(), tmp_path_factory.mktemp("profile"))
         try:
-            session = await watch.page()
-            watch.mark("arrive")
-            await watch.go(session, url)
-            await watch.evaluate(session, "scrollTo(0, document.body.scrollHeight)")
-            await watch.settled(1.0)
-            hints = await watch.evaluate(
+            session = await opened.page()
+            opened.mark("arrive")
+            await opened.go(session, url)
+            await opened.evaluate(session, "scrollTo(0, document.body.scrollHeight)")
+            await opened.settled(1.0)
+            hints = await opened.evaluate(
                 session,
                 "[...document.querySelectorAll('link[rel=preconnect]')].map((l) => [l.rel, l.href])",
             )
-            watch.note("bandeau.hints", {"page": url, "hints": hints})
-            watch.note("bandeau.jar", {"cookies": await watch.cookies()})
-            copies = await watch.evaluate(session, look.page("copies"))
-            watch.note("bandeau.copies", {"copies": copies})
+            opened.note("bandeau.hints", {"page": url, "hints": hints})
+            opened.note("bandeau.jar", {"cookies": await opened.cookies()})
+            copies = await opened.evaluate(session, look.page("copies"))
+            opened.note("bandeau.copies", {"copies": copies})
         finally:
-            await watch.close()
-        assert watch.unwatched == []
-        return Seen(url, watch.events, watch.targets)
+            await opened.close()
+        assert opened.unwatched == []
+        return Seen(url, opened.events, opened.targets)
 
     return apart(visit())
 
@@ -186,6 +189,32 @@ def test_without_a_collector_something_is_missed(seen: Seen, collector: str) -> 
     ]
     rest = Seen(seen.url, events, seen.targets).read()
     assert not all(found(rest, row) for row in TRUTH)
+
+
+def test_the_browser_itself_asks_nobody_who_sets_cookies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Google's accounts would keep one in the jar, and a site that brings nobody would fail for it."""
+    asked: list[bytes] = []
+
+    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(4096))  # TLS says in clear whom it is for
+        writer.close()
+
+    async def visit() -> None:
+        server = await asyncio.start_server(met, "127.0.0.1", 0)
+        everybody = f"--host-resolver-rules=MAP * 127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        monkeypatch.setattr(watch, "FLAGS", (*watch.FLAGS, everybody))
+        opened = await Watch.opened(Setting(), tmp_path)
+        with contextlib.suppress(BrowserError):
+            await opened.go(await opened.page(), "http://example.test/")
+        await asyncio.sleep(1)
+        await opened.close()
+        server.close()
+
+    apart(visit())
+    assert any(b"example.test" in one for one in asked)
+    assert not [one for one in asked if b"accounts.google" in one]
 
 
 def test_what_a_policy_of_the_page_s_barred_is_no_request(port: int) -> None:

@@ -37,6 +37,7 @@ FLAGS = (
     "--disable-domain-reliability",
     "--disable-extensions",
     "--disable-sync",
+    "--gaia-url=http://127.0.0.1:9",  # else it asks Google for accounts, and keeps the cookies
     "--disable-blink-features=AutomationControlled",
     "--hide-scrollbars",
     "--mute-audio",

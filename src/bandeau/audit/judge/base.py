@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from bandeau.audit import known
 from bandeau.audit.inventory import Inventory, allowed
-from bandeau.audit.observe import Observation, days
+from bandeau.audit.observe import Observation, days, site_of
 from bandeau.audit.pipe import Params
 from bandeau.audit.scenario import Run
 from bandeau.policy.model import Policy
@@ -122,6 +122,7 @@ def forbidden(
     certain: dict[tuple[str, str, str], Fact] = {}
     doubtful: dict[tuple[str, str, str], Fact] = {}
     wrote = writers(run)
+    sites = {site_of(one.host) for one in run.observations if one.kind == "request"}
     for one in after(run, *stations):
         if one.kind not in kinds:
             continue
@@ -130,8 +131,10 @@ def forbidden(
         if needs and allowed(needs, granted, every=True):
             continue
         fact = kept_fact(case, one, run, wrote)
+        # In the jar of the browser lies also what it asked for by itself.
+        seen = key in wrote or one.kind != "cookie_in_jar" or site_of(one.host) in sites
         whose = known.of_item(one)
-        if case.policy or one.third or (whose and whose.needs_consent):
+        if seen and (case.policy or one.third or (whose and whose.needs_consent)):
             certain.setdefault(key, fact)
         else:
             doubtful.setdefault(key, fact)
