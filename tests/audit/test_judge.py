@@ -70,7 +70,9 @@ def test_a_missing_notice_is_a_finding_only_beside_what_certainly_needs_one() ->
 def test_a_missing_notice_is_told_once_and_not_as_often_as_something_was_kept() -> None:
     items = [kept("arrive", name, third=True) for name in ("a", "b", "c")]
     (fact,) = verdict("A1", walked("no-choice", *items)).facts
-    assert fact.text.startswith("no notice was found, and yet: cookie a of site.test")
+    assert fact.text.startswith(
+        "no notice that asks for a choice was found, and yet: cookie a of site.test"
+    )
     assert fact.text.endswith("(and 2 more)")
 
 

@@ -15,7 +15,7 @@ PAGE = b"""<!doctype html><html lang="en"><head><title>lab</title>
 <script src="/own.js" defer></script>
 <script src="http://tracker.localhost:PORT/t.js" defer></script></head>
 <body><h1>Lab</h1>
-<img src="/hop" alt="">
+<img src="data:," srcset="/hop" alt="">
 <iframe src="http://embed.localhost:PORT/frame"></iframe>
 <div style="height: 9000px"></div><iframe loading="lazy" src="http://embed.localhost:PORT/lazy"></iframe>
 </body></html>"""

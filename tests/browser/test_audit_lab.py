@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bandeau.audit import look, observe, watch
+from bandeau.audit import look, observe, scenario, watch
 from bandeau.audit.observe import Observation, Reader
 from bandeau.audit.pipe import BrowserError
 from bandeau.audit.scenario import Plan, apart, run
@@ -56,6 +56,7 @@ def seen(port: int, tmp_path_factory: pytest.TempPathFactory) -> Seen:
                 "[...document.querySelectorAll('link[rel=preconnect]')].map((l) => [l.rel, l.href])",
             )
             opened.note("bandeau.hints", {"page": url, "hints": hints})
+            opened.note("bandeau.tags", {"tags": await opened.evaluate(session, scenario._TAGS)})
             opened.note("bandeau.jar", {"cookies": await opened.cookies()})
             copies = await opened.evaluate(session, look.page("copies"))
             opened.note("bandeau.copies", {"copies": copies})
@@ -73,40 +74,40 @@ TRUTH = [
     ("cookie_kept", "h_730", "site", "response of", "/lab"),
     ("cookie_kept", "h_deep", "site", "response of", "/lab"),
     ("cookie_refused", "h_foreign", "foreign.example", "response of", "/lab"),
-    ("cookie_kept", "js_cookie", "site", "/own.js:2", "/lab:3"),
-    ("cookie_kept", "flash", "site", "/own.js:3", "/lab:3"),
-    ("cookie_deleted", "flash", "site", "/own.js:3", "/lab:3"),
-    ("cookie_deleted", "gone", "site", "/own.js:16", "/lab:3"),
-    ("cookie_kept", "late", "site", "/own.js:4", "/lab:3"),
-    ("cookie_kept", "cs_cookie", "site", "/own.js:5", "/lab:3"),
-    ("cookie_kept", "realm", "site", "/own.js:10", "/lab:3"),
+    ("cookie_kept", "js_cookie", "site", "/own.js:2", '/lab <script src="/own.js">'),
+    ("cookie_kept", "flash", "site", "/own.js:3", '/lab <script src="/own.js">'),
+    ("cookie_deleted", "flash", "site", "/own.js:3", '/lab <script src="/own.js">'),
+    ("cookie_deleted", "gone", "site", "/own.js:16", '/lab <script src="/own.js">'),
+    ("cookie_kept", "late", "site", "/own.js:4", '/lab <script src="/own.js">'),
+    ("cookie_kept", "cs_cookie", "site", "/own.js:5", '/lab <script src="/own.js">'),
+    ("cookie_kept", "realm", "site", "/own.js:10", '/lab <script src="/own.js">'),
     ("cookie_kept", "sw_cookie", "site", "/sw.js:1", "/lab"),
-    ("cookie_kept", "hop", "site", "/hop", "/lab:6"),
-    ("cookie_kept", "r1", "tracker", "/r1", "/lab:6"),
-    ("cookie_kept", "r2", "embed", "/r2", "/lab:6"),
-    ("cookie_kept", "t_first", "site", "/t.js:2", "/lab:4"),
+    ("cookie_kept", "hop", "site", "/hop", '/lab <img srcset="/hop">'),
+    ("cookie_kept", "r1", "tracker", "/r1", '/lab <img srcset="/hop">'),
+    ("cookie_kept", "r2", "embed", "/r2", '/lab <img srcset="/hop">'),
+    ("cookie_kept", "t_first", "site", "/t.js:2", '/lab <script src="http://tracker.'),
     ("cookie_kept", "t_id", "tracker", "/pixel", "/t.js:4"),
     ("cookie_kept", "t_part", "tracker", "/pixel", "/t.js:4"),
-    ("cookie_kept", "e_js", "embed", "/frame:2", "/lab:7"),
-    ("cookie_kept", "e_lazy", "embed", "response of", "/lab"),
-    ("cookie_read", "document.cookie", "site", "/t.js:3", "/lab:4"),
-    ("cookie_sent", "t_id", "tracker", "/t.js:7", "/lab:4"),
-    ("storage_kept", "ls_set", "site", "/own.js:6", "/lab:3"),
+    ("cookie_kept", "e_js", "embed", "/frame:2", '/lab <iframe src="http://embed.'),
+    ("cookie_kept", "e_lazy", "embed", "response of", '/lab <iframe src="http://embed.'),
+    ("cookie_read", "document.cookie", "site", "/t.js:3", '/lab <script src="http://tracker.'),
+    ("cookie_sent", "t_id", "tracker", "/t.js:7", '/lab <script src="http://tracker.'),
+    ("storage_kept", "ls_set", "site", "/own.js:6", '/lab <script src="/own.js">'),
     ("storage_kept", "ls_prop", "site", "unattributed", ""),
-    ("storage_kept", "ss_set", "site", "/own.js:7", "/lab:3"),
-    ("storage_kept", "idb_lab", "site", "/own.js:8", "/lab:3"),
-    ("storage_kept", "cache_lab", "site", "/own.js:8", "/lab:3"),
+    ("storage_kept", "ss_set", "site", "/own.js:7", '/lab <script src="/own.js">'),
+    ("storage_kept", "idb_lab", "site", "/own.js:8", '/lab <script src="/own.js">'),
+    ("storage_kept", "cache_lab", "site", "/own.js:8", '/lab <script src="/own.js">'),
     ("storage_kept", "idb_worker", "site", "/worker.js:1", "/lab"),
-    ("storage_kept", "/sw.js", "site", "/own.js:12", "/lab:3"),
-    ("storage_kept", "e_ls", "embed", "/frame:2", "/lab:7"),
+    ("storage_kept", "/sw.js", "site", "/own.js:12", '/lab <script src="/own.js">'),
+    ("storage_kept", "e_ls", "embed", "/frame:2", '/lab <iframe src="http://embed.'),
     ("request", "/from-worker", "tracker", "/worker.js:1", "/lab"),
-    ("request", "/beacon", "tracker", "/t.js:5", "/lab:4"),
-    ("beacon", "/beacon", "tracker", "/t.js:5", "/lab:4"),
-    ("connection", "/socket", "tracker", "/t.js:6", "/lab:4"),
+    ("request", "/beacon", "tracker", "/t.js:5", '/lab <script src="http://tracker.'),
+    ("beacon", "/beacon", "tracker", "/t.js:5", '/lab <script src="http://tracker.'),
+    ("connection", "/socket", "tracker", "/t.js:6", '/lab <script src="http://tracker.'),
     ("hint", "hinted.localhost", "hinted", "preconnect", "/lab"),
     ("hint", "linked.localhost", "linked", "Link header", "/lab"),
-    ("fingerprint", "canvas.toDataURL", "site", "/own.js:13", "/lab:3"),
-    ("fingerprint", "webgl.getParameter", "site", "/own.js:14", "/lab:3"),
+    ("fingerprint", "canvas.toDataURL", "site", "/own.js:13", '/lab <script src="/own.js">'),
+    ("fingerprint", "webgl.getParameter", "site", "/own.js:14", '/lab <script src="/own.js">'),
     ("cookie_in_jar", "h_deep", "site", "", ""),
     ("copy", "Consent Mode ad_storage", "", "", ""),
     ("copy", "UET ad_storage", "", "", ""),

@@ -85,8 +85,6 @@ class Reader:
         self._by_url: dict[str, tuple[str, ...]] = {}  # an address to how it came to be loaded
         self._tags: dict[str, list[tuple[str, str]]] = {}  # an address to pages and their tags
         self._written: dict[tuple[str, str, str], tuple[str, ...]] = {}  # area, name, host to who
-        self._parents: dict[str, str] = {}  # a frame to the frame it stands in
-        self._documents: dict[str, str] = {}  # a frame to the address of what it shows
 
     def third(self, host: str) -> bool:
         """Say whether a host is somebody else's."""
@@ -113,9 +111,6 @@ class Reader:
 
     def _on_station(self, event: Raw) -> None:
         self._station = event.params["name"]
-
-    def _on_frame(self, event: Raw) -> None:
-        self._parents[event.params["frameId"]] = event.params["parentFrameId"]
 
     def _on_request(self, event: Raw) -> None:
         params, key = event.params, _key(event)
@@ -363,12 +358,7 @@ class Reader:
             frames.append(tag)
         elif not frames and page:
             frames.append(f"{page}:{int(initiator.get('lineNumber', 0)) + 1}")
-        document = params.get("documentURL", "")
-        if params.get("type") == "Document":  # a lazy frame has no initiator but the page around it
-            frame = params.get("frameId", "")
-            around = self._documents.get(self._parents.get(frame, ""), document)
-            self._documents[frame], document = document, around
-        return self._followed(frames, document)
+        return self._followed(frames, params.get("documentURL", ""))
 
     def _tag(self, page: str, url: str) -> str:
         """Return the tag that asks for an address, with its page, where no script did: else "".
@@ -426,7 +416,6 @@ _HANDLERS = {  # event to the method that reads it
     "bandeau.storage": "_on_storage",
     "bandeau.hints": "_on_hints",
     "bandeau.copies": "_on_copies",
-    "Page.frameAttached": "_on_frame",
     "Network.requestWillBeSent": "_on_request",
     "Network.loadingFailed": "_on_failed",
     "Network.requestWillBeSentExtraInfo": "_on_sent",

@@ -69,12 +69,15 @@ _HINTS = """[...document.querySelectorAll(
 )].map((one) => [one.rel.toLowerCase().split(/\\s+/)[0], one.href])"""
 _TAGS = """(() => {
   const found = [], plain = (url) => url.split('#')[0];
+  const short = (tag) => tag.length > 160 ? `${tag.slice(0, 158)}…>` : tag;
   const read = (page) => {
-    for (const one of page.querySelectorAll('[src], link[href], object[data]')) {
-      const name = ['src', 'href', 'data'].find((name) => one.hasAttribute(name));
-      if (!/^https?:/.test(one[name])) continue;
-      const tag = `<${one.localName} ${name}="${one.getAttribute(name)}">`;
-      found.push([plain(page.URL), plain(one[name]), tag.length > 160 ? `${tag.slice(0, 158)}…>` : tag]);
+    for (const one of page.querySelectorAll('[src], img, link[href], object[data]')) {
+      const asked = { src: one.src, href: one.href, data: one.data };
+      if (one.currentSrc) asked[one.hasAttribute('srcset') ? 'srcset' : 'src'] = one.currentSrc;
+      for (const [name, url] of Object.entries(asked)) {
+        const tag = `<${one.localName} ${name}="${one.getAttribute(name) ?? ''}">`;
+        if (/^https?:/.test(url)) found.push([plain(page.URL), plain(url), short(tag)]);
+      }
       if (one.localName === 'iframe' && one.contentDocument) read(one.contentDocument);
     }
   };

@@ -46,7 +46,8 @@ def _a1(case: Case, rule: str) -> Verdict:
         return Verdict(rule, Outcome.NOT_APPLICABLE, "nothing was seen that needs consent")
     if verdict.outcome is Outcome.FAIL:  # the rules C1 to C3 list all of it
         first, more = verdict.facts[0], len(verdict.facts) - 1
-        text = f"no notice was found, and yet: {first.text}{f' (and {more} more)' if more else ''}"
+        text = f"no notice that asks for a choice was found, and yet: {first.text}"
+        text += f" (and {more} more)" if more else ""
         return replace(verdict, facts=(replace(first, text=text),))
     return verdict
 

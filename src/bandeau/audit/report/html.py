@@ -19,7 +19,7 @@ _RANK = {"C": "critical", "M": "major", "m": "minor"}
 
 
 _WHY = {  # the words for a reason that is one word
-    "no-notice": "no notice was found",
+    "no-notice": "no notice that asks for a choice was found",
     "no-control": "the button or link for it was not found",
     "no-effect": "what was clicked changed nothing",
     "no-way-back": "no way back to the choices was found",
@@ -87,21 +87,22 @@ def _undone(runs: list[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def _remove(report: Mapping[str, Any], verdicts: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the places in the site's pages that most findings start from, and whom they bring."""
-    found: Counter[str] = Counter()
-    rules: dict[str, list[str]] = {}
+    found: Counter[tuple[str, str]] = Counter()
+    rules: dict[tuple[str, str], list[str]] = {}
+    url = report["url"]
     for one in verdicts:
         for fact in one["facts"] if one["outcome"] == "fail" else ():
-            if (place := _place(fact["chain"])) not in ("", "unattributed"):
+            if (place := _place(fact["chain"], url))[0] not in ("", "unattributed"):
                 found[place] += 1
                 rules.setdefault(place, []).append(one["rule"])
-    brings: dict[str, Counter[str]] = {}
+    brings: dict[tuple[str, str], Counter[str]] = {}
     for run in report["runs"]:
         for one in run["observations"]:
             if one["third"] and one["kind"] in ("request", "connection", "beacon"):
-                brings.setdefault(_place(one["chain"]), Counter())[one["host"]] += 1
+                brings.setdefault(_place(one["chain"], url), Counter())[one["host"]] += 1
     return [
         {
-            "place": _said(place, report["url"]),
+            "place": place,
             "count": count,
             "rules": dict.fromkeys(rules[place]),
             "hosts": [host for host, _ in brings.get(place, Counter()).most_common(_HOSTS)],
@@ -111,9 +112,9 @@ def _remove(report: Mapping[str, Any], verdicts: list[Mapping[str, Any]]) -> lis
     ]
 
 
-def _place(chain: list[str]) -> str:
-    """Return the step of a chain that the site's own page begins it with."""
-    return chain[-2] if len(chain) > 1 else chain[-1] if chain else ""
+def _place(chain: list[str], url: str) -> tuple[str, str]:
+    """Return the step of a chain that the site's own page begins it with, in words."""
+    return _said(chain[-2] if len(chain) > 1 else chain[-1] if chain else "", url)
 
 
 def _way(chain: list[str], url: str) -> list[tuple[str, str]]:
@@ -121,8 +122,12 @@ def _way(chain: list[str], url: str) -> list[tuple[str, str]]:
     steps = [_said(step, url) for step in reversed(chain)]
     if len(steps) > 1 and steps[0][0] == "the page":
         del steps[0]  # the others say where they are
-    return [one for before, one in zip([None, *steps], steps, strict=False)
-            if not before or before[1] != one[1] or not one[0].startswith("line ")]  # fmt: skip
+    lines = [(where, "line " in what and "<" not in what) for what, where in steps]
+    return [
+        one
+        for at, one in enumerate(steps)
+        if not (at and lines[at][1] and lines[at] == lines[at - 1])
+    ]
 
 
 def _said(step: str, url: str) -> tuple[str, str]:
