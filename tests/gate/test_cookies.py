@@ -96,6 +96,7 @@ def test_a_sweep_names_every_place_a_cookie_can_lie_in() -> None:
     assert b"x=; Max-Age=0; Path=/; Secure" in lines
     assert b"x=; Max-Age=0; Path=/; Domain=b.example; Secure" in lines
     assert b"x=; Max-Age=0; Path=/one/two; Secure" in lines
+    assert b"x=; Max-Age=0; Path=/one/; Secure" in lines
     assert b"x=; Max-Age=0; Path=/; Secure; SameSite=None; Partitioned" in lines
     assert not any(b"Domain=example;" in line for line in lines)
 

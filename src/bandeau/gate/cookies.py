@@ -69,9 +69,9 @@ def sweep(held: Iterable[bytes], host: str, path: str, *, secure: bool) -> RawHe
     """Return the Set-Cookie headers that remove cookies of which only the name is known.
 
     A request shows a name, not Domain or Path, and a removal must match both (RFC 6265bis 5.7): so
-    host-only and every parent domain, `/` and every prefix of the path, with and without
-    Partitioned. The likeliest come first for every name; what is beyond the limit follows with
-    the next response.
+    host-only and every parent domain, `/` and every prefix of the path, without and with the slash
+    that some write after it, and Partitioned. The likeliest come first for every name; what is
+    beyond the limit follows with the next response.
     """
     wanted = [name for name in held if name and name not in OURS]
     if not wanted:
@@ -98,7 +98,9 @@ def _rounds(
     named = not host.startswith("[") and not labels[-1].isdigit()
     domains = [".".join(labels[n:]) for n in range(max(len(labels) - 1, 1))] if named else []
     steps = path.split("/")[1:-1]
-    prefixes = ["/" + "/".join(steps[: n + 1]) for n in range(len(steps))][:6]
+    prefixes = [
+        "/" + "/".join(steps[: n + 1]) + end for n in range(len(steps[:6])) for end in ("", "/")
+    ]
     rounds: list[tuple[bytes, str | None, bool]] = [(b"/", None, False)]
     rounds += [(b"/", domain, False) for domain in domains]
     rounds += [(b"/", None, True)] if secure else []
