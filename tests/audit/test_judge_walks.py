@@ -162,8 +162,12 @@ def test_the_way_back_works_without_a_script() -> None:
     assert outcome("G1", withdrawn, scriptless(**works), bare) == "fail"
 
 
-def withdrawal(length: int = 1000, words: str = "") -> Run:
-    pages = {**text(1000, "arrive"), **text(length, "withdraw-reload")}
+def withdrawal(length: int = 1000, words: str = "", accepted: int = 1000) -> Run:
+    pages = {
+        **text(1000, "arrive"),
+        **text(accepted, "accept-reload"),
+        **text(length, "withdraw-reload"),
+    }
     return walked("withdraw", layers=[notice(), notice(text=words)], facts={"text": pages})
 
 
@@ -171,6 +175,7 @@ def test_a_withdrawal_costs_nothing_and_frightens_nobody() -> None:
     alone = walked("accept")
     assert outcome("G5", withdrawal(), alone) == "pass"
     assert outcome("G5", withdrawal(800), alone) == "fail"
+    assert outcome("G5", withdrawal(800, accepted=800), alone) == "pass"  # the notice's own words
     assert outcome("G5", withdrawal(words="You will lose your mail."), alone) == "needs-human"
     told = walked("accept", request("ads.test", "accept"))
     assert outcome("G5", withdrawal(), told) == "needs-server"

@@ -262,9 +262,11 @@ def _g5(case: Case, rule: str) -> Verdict:
     doubtful: list[Fact] = []
     for run in case.of("withdraw"):
         pages = run.facts.get("text", {})
-        before, now = pages.get("arrive"), pages.get("withdraw-reload")
-        if before and now and now["length"] < before["length"] * LESS:
-            text = f"of {before['length']} characters of text {now['length']} are left"
+        # Without a <main>, the text on arrival has the notice's words in it; accepting ends them.
+        earlier = [pages[name]["length"] for name in ("arrive", "accept-reload") if name in pages]
+        now = pages.get("withdraw-reload")
+        if earlier and now and now["length"] < min(earlier) * LESS:
+            text = f"of {min(earlier)} characters of text {now['length']} are left"
             facts.append(Fact(text, run.scenario, "withdraw-reload"))
         for layer in run.layers[1:]:
             words = said("loss", layer.get("box", {}).get("text", ""))
