@@ -79,4 +79,5 @@ def test_the_page_says_which_tag_to_remove_whom_it_brings_and_what_was_not_done(
     assert text.count(way) == 7
     assert text.index("fact 4") < text.index("and 2 more") < text.index("fact 5")
     assert "Not done: refuse: no notice that asks for a choice was found." in text
+    assert "1 rule could not be decided. 1: no notice that asks for a choice was found" in text
     assert "? not known no notice that asks for a choice was found" in text

@@ -99,3 +99,18 @@ def test_what_no_script_asked_for_is_led_to_its_tag(
     (found,) = Reader("https://own.example/").read(events, {})
     assert found.chain[0] == step
     assert file_of(step) == initiator.get("url", PAGE)
+
+
+@pytest.mark.parametrize(("kind", "step"), [("Font", PAGE), ("Script", f"{PAGE}:157")])
+def test_a_line_of_the_page_is_named_only_where_it_means_something(kind: str, step: str) -> None:
+    initiator = {"type": "parser", "url": PAGE, "lineNumber": 156}
+    request = {"url": FAR, "method": "GET"}
+    asked = {
+        "requestId": "1",
+        "request": request,
+        "documentURL": PAGE,
+        "initiator": initiator,
+        "type": kind,
+    }
+    (found,) = Reader(PAGE).read([Raw(1, "s", "Network.requestWillBeSent", asked)], {})
+    assert found.chain == (step,)

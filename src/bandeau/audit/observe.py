@@ -342,7 +342,10 @@ class Reader:
         return hops[place]
 
     def _chain(self, params: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return how a request came about, from the nearest script to the site's own document."""
+        """Return how a request came about, from the nearest script to the site's own document.
+
+        Of what a page's own styles ask for, the line would be where the parser was by then: anywhere.
+        """
         initiator = params.get("initiator", {})
         frames: list[str] = []
         stack = initiator.get("stack")
@@ -354,16 +357,17 @@ class Reader:
             ]
             stack = stack.get("parent")
         page, url = initiator.get("url", ""), params.get("request", {}).get("url")
+        document = params.get("documentURL", "")
         if not frames and (tag := self._tag(page, url)):
             frames.append(tag)
-        elif not frames and page:
+        elif not frames and page and (page != document or params.get("type") == "Script"):
             frames.append(f"{page}:{int(initiator.get('lineNumber', 0)) + 1}")
-        return self._followed(frames, params.get("documentURL", ""))
+        return self._followed(frames, document)
 
     def _tag(self, page: str, url: str) -> str:
-        """Return the tag that asks for an address, with its page, where no script did: else "".
+        """Return the tag that asks for an address, with its page; "" where there is none.
 
-        The browser's line is where its parser was by then; of a lazy frame it says no page.
+        Of a lazy frame the browser does not say the page.
         """
         for where, tag in self._tags.get(url, ()):
             if where == page or (not page and where != url):

@@ -71,8 +71,8 @@ _TAGS = """(() => {
   const found = [], plain = (url) => url.split('#')[0];
   const short = (tag) => tag.length > 160 ? `${tag.slice(0, 158)}…>` : tag;
   const read = (page) => {
-    for (const one of page.querySelectorAll('[src], img, link[href], object[data]')) {
-      const asked = { src: one.src, href: one.href, data: one.data };
+    for (const one of page.querySelectorAll('[src], img, link[href], object[data], [poster]')) {
+      const asked = { src: one.src, href: one.href, data: one.data, poster: one.poster };
       if (one.currentSrc) asked[one.hasAttribute('srcset') ? 'srcset' : 'src'] = one.currentSrc;
       for (const [name, url] of Object.entries(asked)) {
         const tag = `<${one.localName} ${name}="${one.getAttribute(name) ?? ''}">`;

@@ -64,6 +64,9 @@ def page(report: Mapping[str, Any]) -> str:
         failed=[one for one in verdicts if one["outcome"] == "fail"],
         unknown=[one for one in verdicts if one["outcome"] == "unknown"],
         passed=[one for one in verdicts if one["outcome"] == "pass"],
+        reasons=Counter(
+            one["reason"] for one in verdicts if one["outcome"] == "unknown"
+        ).most_common(),
         undone=_undone(report["runs"]),
         remove=_remove(report, verdicts),
         way=lambda chain: _way(chain, report["url"]),
