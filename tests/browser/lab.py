@@ -47,6 +47,7 @@ new Image().src = 'http://tracker.localhost:PORT/pixel?x=1';
 navigator.sendBeacon('http://tracker.localhost:PORT/beacon', 'x');
 new WebSocket('ws://tracker.localhost:PORT/socket');
 setTimeout(() => { new Image().src = 'http://tracker.localhost:PORT/again'; }, 400);
+addEventListener('pagehide', () => navigator.sendBeacon('http://tracker.localhost:PORT/leaving'));
 """
 FRAME = b"""<!doctype html><title>e</title><script>
 document.cookie = 'e_js=1; SameSite=None; Secure; path=/'; localStorage.setItem('e_ls', '1');
@@ -133,6 +134,7 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("tracker", "/r1"): (302, "", b"", [("Location", f"{embed}/r2"), (cookie, f"r1=1{SECURE}")]),
         ("tracker", "/again"): (204, "", b"", []),
         ("tracker", "/beacon"): (204, "", b"", []),
+        ("tracker", "/leaving"): (204, "", b"", []),
         ("tracker", "/from-worker"): (204, "", b"", []),
         ("embed", "/r2"): (200, "image/gif", b"GIF89a", [(cookie, f"r2=1{SECURE}")]),
         ("embed", "/frame"): html(FRAME),

@@ -60,6 +60,8 @@ def seen(port: int, tmp_path_factory: pytest.TempPathFactory) -> Seen:
             opened.note("bandeau.jar", {"cookies": await opened.cookies()})
             copies = await opened.evaluate(session, look.page("copies"))
             opened.note("bandeau.copies", {"copies": copies})
+            await opened.go(session, f"http://site.localhost:{port}/empty")
+            await opened.settled(0.3)
         finally:
             await opened.close()
         assert opened.unwatched == []
@@ -104,6 +106,7 @@ TRUTH = [
     ("request", "/beacon", "tracker", "/t.js:5", '/lab <script src="http://tracker.'),
     ("beacon", "/beacon", "tracker", "/t.js:5", '/lab <script src="http://tracker.'),
     ("connection", "/socket", "tracker", "/t.js:6", '/lab <script src="http://tracker.'),
+    ("request", "/leaving", "tracker", "/t.js:8", '/lab <script src="http://tracker.'),
     ("hint", "hinted.localhost", "hinted", "preconnect", "/lab"),
     ("hint", "linked.localhost", "linked", "Link header", "/lab"),
     ("fingerprint", "canvas.toDataURL", "site", "/own.js:13", '/lab <script src="/own.js">'),

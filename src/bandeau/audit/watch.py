@@ -39,6 +39,8 @@ FLAGS = (
     "--disable-sync",
     "--gaia-url=http://127.0.0.1:9",  # else it asks Google for accounts, and keeps the cookies
     "--disable-blink-features=AutomationControlled",
+    # Else each page has a frame of its own, and nobody hears what is sent as one is left.
+    "--disable-features=BackForwardCache,RenderDocument",
     "--hide-scrollbars",
     "--mute-audio",
     "--password-store=basic",
