@@ -49,6 +49,14 @@ new WebSocket('ws://tracker.localhost:PORT/socket');
 setTimeout(() => { new Image().src = 'http://tracker.localhost:PORT/again'; }, 400);
 addEventListener('pagehide', () => navigator.sendBeacon('http://tracker.localhost:PORT/leaving'));
 """
+# What the policy of its page bars, each in another way of asking.
+BARRED = b"""
+const at = 'tracker.localhost:PORT/';
+navigator.sendBeacon('http://' + at + 'beacon');
+fetch('http://' + at + 'again').catch(() => 0);
+new EventSource('http://' + at + 'stream');
+try { new WebSocket('ws://' + at + 'socket'); } catch { /* barred at once */ }
+"""
 FRAME = b"""<!doctype html><title>e</title><script>
 document.cookie = 'e_js=1; SameSite=None; Secure; path=/'; localStorage.setItem('e_ls', '1');
 </script>"""
@@ -119,9 +127,10 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("site", "/within"): html(BELOW.replace(b"NOTICE", b"<div style='animation: in 3s'><style>@keyframes in { from { opacity: 0 } }</style><p>We use cookies.</p><button>Accept all</button> <button>Reject all</button></div>")),
         ("site", "/barred"): (
             200, "text/html",
-            f"<!doctype html><title>t</title><p>x<script src={tracker}/t.js></script><img src={tracker}/pixel><img src=/hop>".encode(),
+            f"<!doctype html><title>t</title><p>x<script src={tracker}/t.js></script><img src={tracker}/pixel><img src=/hop><script src=/barred.js></script>".encode(),
             [("Content-Security-Policy", "default-src 'self'")],
         ),
+        ("site", "/barred.js"): script(BARRED),
         ("site", "/forbidden"): (403, "text/html", b"<!doctype html><title>t</title><p>no", []),
         ("site", "/challenge"): (200, "text/html", b"<!doctype html><title>t</title>", [("CF-Mitigated", "challenge")]),
         ("site", "/away"): html(b"<!doctype html><title>t</title><meta http-equiv=refresh content='0; url=http://127.0.0.1:9/'>"),

@@ -150,7 +150,7 @@ def _parties(runs: Sequence[Run]) -> dict[str, _Party]:
             load = number, one.station
             if one.kind == "request" and one.name in frames:
                 shown[urlsplit(one.name).path].add(load)
-            if one.kind not in ("request", "connection", "beacon") or not one.third or not one.host:
+            if one.kind not in ("request", "connection") or not one.third or not one.host:
                 continue
             owner = site_of(one.host)
             whose = known.of_host(one.host)

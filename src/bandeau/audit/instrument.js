@@ -69,7 +69,6 @@
   wrap(globalThis.CacheStorage?.prototype, "open", "storage_written", (_, args) => ({ area: "cache", name: text(args[0]), size: 0 }));
   wrap(globalThis.ServiceWorkerContainer?.prototype, "register", "storage_written", (_, args) => ({ area: "service_worker", name: text(args[0]), size: 0 }));
 
-  wrap(globalThis.Navigator?.prototype, "sendBeacon", "beacon", (_, args) => ({ to: text(new URL(args[0], globalThis.location.href)) }));
   const fingerprint = (proto, keys, api) => { for (const key of keys) wrap(proto, key, "fingerprint", () => ({ api: `${api}.${key}` })); };
   fingerprint(globalThis.HTMLCanvasElement?.prototype, ["toDataURL", "toBlob"], "canvas");
   fingerprint(globalThis.OffscreenCanvas?.prototype, ["convertToBlob"], "canvas");

@@ -33,7 +33,7 @@ class Observation:
     """One fact. `chain` leads from who did it to the tag or file of the site that started it.
 
     kind         cookie_kept, cookie_refused, cookie_deleted, cookie_sent, cookie_read, storage_kept,
-                 storage_read, request, hint, connection, beacon, fingerprint, copy (of the choice),
+                 storage_read, request, hint, connection, fingerprint, copy (of the choice),
                  unwatched
     name         a cookie's or key's name, else what was asked for
     host         whose it is: a cookie's domain, a request's or an origin's host
@@ -229,7 +229,7 @@ class Reader:
             self._add(kind, event.at, params["name"], host, chain, {"area": params["area"]})
         elif kind == "fingerprint":
             self._add(kind, event.at, params["api"], host, chain)
-        elif kind in ("beacon", "connection"):
+        elif kind == "connection":
             to = urlsplit(params.get("to", "")).hostname or host
             self._add(kind, event.at, params.get("to") or params.get("api", ""), to, chain)
 

@@ -17,7 +17,7 @@ from bandeau.policy.model import Policy
 Purposes = frozenset[str]
 Decide = Callable[["Case", str], "Verdict"]
 KEPT = ("cookie_kept", "cookie_in_jar", "storage_kept", "storage_there")
-ASKED = ("request", "connection", "beacon")
+ASKED = ("request", "connection")
 SANCTIONED = ("ads", "social")  # purposes that an audit fails for where a notice hides them
 CLOSED, LESS = 0.5, 0.9  # of a page's text: what is left of a closed one, what a person has to see
 _LINEAR = 0.04045  # below it sRGB is linear (WCAG 2.2, "relative luminance")
@@ -195,9 +195,7 @@ def asked(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]
         whose = known.of_host(one.host)
         who = case.inventory.recipients(one.host) or ([whose.owner] if whose else [])
         named = f" ({', '.join(who)})" if who else ""
-        word = {"hint": "hint for", "connection": "connection to", "beacon": "beacon to"}.get(
-            one.kind, "request to"
-        )
+        word = {"hint": "hint for", "connection": "connection to"}.get(one.kind, "request to")
         text = f"{word} {one.host}{named}: {one.name[:200]}"
         found.setdefault(one.host, Fact(text, run.scenario, one.station, one.at, one.chain))
     return list(found.values())
