@@ -24,7 +24,7 @@ def test_an_empty_frame_writes_for_its_maker_whatever_another_frame_has_just_ask
         "origin": "http://site.test",
     }
     seen = Reader("http://site.test/").read(
-        [Raw(1, "s", "Network.requestWillBeSent", asked), Raw(2, "s", "bandeau.script", wrote)], {}
+        [Raw(1, "s", "Network.requestWillBeSent", asked), Raw(2, "s", "bandeau.script", wrote)]
     )
     (kept,) = (one for one in seen if one.kind == "cookie_kept")
     assert (kept.host, kept.third) == ("site.test", False)
@@ -43,7 +43,7 @@ def test_keys_of_one_name_in_two_origins_have_each_their_own_writer() -> None:
         return Raw(2, "s", "DOMStorage.domStorageItemAdded", told)
 
     hosts = ("site.test", "ads.test")
-    seen = Reader("http://site.test/").read([*map(wrote, hosts), *map(item, hosts)], {})
+    seen = Reader("http://site.test/").read([*map(wrote, hosts), *map(item, hosts)])
     there = [(one.host, one.chain[0]) for one in seen if one.detail["by"] == "browser"]
     assert there == [(host, f"http://{host}/a.js:1:1") for host in hosts]
 
@@ -65,7 +65,7 @@ def test_what_a_page_s_policy_barred_was_asked_of_nobody(
         sent(2, "/end", redirectResponse={"status": 302, "headers": {}}),
         Raw(3, "s", "Network.loadingFailed", {"requestId": "1", "blockedReason": reason}),
     ]
-    found = Reader("https://own.example/").read(events, {})
+    found = Reader("https://own.example/").read(events)
     paths = [one.name.removeprefix("https://far.example") for one in found]
     assert paths == ["/hop", *asked]
 

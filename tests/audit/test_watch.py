@@ -1,10 +1,14 @@
-"""When a page counts as quiet."""
+"""When a page counts as quiet, and what counts as not watched."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any, cast
 
+import pytest
+
+from bandeau.audit.pipe import Browser
 from bandeau.audit.watch import Setting, Watch
 
 
@@ -20,3 +24,46 @@ def test_what_a_click_sets_going_is_waited_for_however_long_the_page_was_quiet()
         return [event.method for event in watch.events]
 
     assert asyncio.run(walk()) == ["Network.requestWillBeSent", "Network.loadingFinished"]
+
+
+class Silent:
+    """A browser that answers nothing until it is stopped."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    async def call(self, *_: Any) -> None:
+        await self.gone.wait()
+
+    async def stop(self) -> None:
+        self.gone.set()
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        (("bandeau.jar",), ["worker http://a.test/w.js: it was never ready to be watched"]),
+        ((), []),  # it came when all was read
+        (("Target.detachedFromTarget", "bandeau.jar"), []),  # it ended while it waited
+    ],
+)
+def test_what_is_not_ready_when_the_browser_is_closed_was_not_watched_if_a_station_was_read_since(
+    then: tuple[str, ...], told: list[str]
+) -> None:
+    async def walk() -> list[str]:
+        watch = Watch(Setting(), Path("unused"))
+        watch._browser = cast("Browser", Silent())
+        watch.note("bandeau.jar", {})
+        info = {"targetId": "1", "type": "worker", "url": "http://a.test/w.js"}
+        params = {"sessionId": "s", "targetInfo": info, "waitingForDebugger": True}
+        watch._event("Target.attachedToTarget", params, "")
+        await asyncio.sleep(0.01)
+        for method in then:
+            if method == "bandeau.jar":
+                watch.note(method, {})
+            else:
+                watch._event(method, {"sessionId": "s"}, "")
+        await watch.close()
+        return watch.unwatched
+
+    assert asyncio.run(walk()) == told

@@ -17,7 +17,7 @@ from bandeau.audit.judge.base import ASKED
 from bandeau.audit.observe import Observation, Reader
 from bandeau.audit.pipe import BrowserError
 from bandeau.audit.scenario import Plan, apart, run
-from bandeau.audit.watch import Raw, Setting, Target, Watch
+from bandeau.audit.watch import Raw, Setting, Watch
 from browser.lab import lab
 
 if not shutil.which("chromium"):
@@ -27,10 +27,9 @@ if not shutil.which("chromium"):
 class Seen(NamedTuple):
     url: str
     events: list[Raw]
-    targets: dict[str, Target]
 
     def read(self) -> list[Observation]:
-        return Reader(self.url).read(self.events, self.targets)
+        return Reader(self.url).read(self.events)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def seen(port: int, tmp_path_factory: pytest.TempPathFactory) -> Seen:
         finally:
             await opened.close()
         assert opened.unwatched == []
-        return Seen(url, opened.events, opened.targets)
+        return Seen(url, opened.events)
 
     return apart(visit())
 
@@ -191,7 +190,7 @@ def test_without_a_collector_something_is_missed(seen: Seen, collector: str) -> 
         for one in seen.events
         if one.method != collector and not (kind != collector and one.params.get("kind") == kind)
     ]
-    rest = Seen(seen.url, events, seen.targets).read()
+    rest = Seen(seen.url, events).read()
     assert not all(found(rest, row) for row in TRUTH)
 
 
@@ -249,7 +248,6 @@ def test_a_server_that_is_not_there_is_no_clean_site() -> None:
 def test_a_worker_whose_script_is_not_there_never_ran_and_needed_no_watching(port: int) -> None:
     done = apart(run(Plan(f"http://site.localhost:{port}/stillborn"), "no-choice"))
     assert (done.completed, done.unwatched) == (True, [])
-    assert "unwatched" not in {one.kind for one in done.observations}
 
 
 def test_a_page_without_a_notice_says_so(port: int) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
-from bandeau.audit.watch import Raw, Target
+from bandeau.audit.watch import Raw
 from bandeau.wire.cookies import attributes, name_value, removes
 
 _DAY = 86_400  # seconds
@@ -33,8 +33,7 @@ class Observation:
     """One fact. `chain` leads from who did it to the tag or file of the site that started it.
 
     kind         cookie_kept, cookie_refused, cookie_deleted, cookie_sent, cookie_read, storage_kept,
-                 storage_read, request, hint, connection, fingerprint, copy (of the choice),
-                 unwatched
+                 storage_read, request, hint, connection, fingerprint, copy (of the choice)
     name         a cookie's or key's name, else what was asked for
     host         whose it is: a cookie's domain, a request's or an origin's host
     """
@@ -91,7 +90,7 @@ class Reader:
         host = host.lstrip(".")
         return bool(host) and site_of(host) != self._home and host not in self._own
 
-    def read(self, events: Iterable[Raw], targets: Mapping[str, Target]) -> list[Observation]:
+    def read(self, events: Iterable[Raw]) -> list[Observation]:
         """Return the observations of a run, in order."""
         events = list(events)
         for event in events:  # a page's tags are known later than what they asked for
@@ -102,9 +101,6 @@ class Reader:
             handler = _HANDLERS.get(event.method)
             if handler:
                 getattr(self, handler)(event)
-        for target in targets.values():
-            if not target.watched:
-                self._add("unwatched", 0, f"{target.type} {target.url}", "", ())
         return self._found
 
     # -- one method for each kind of event ---------------------------------------------------------

@@ -289,7 +289,7 @@ class _Walk:
             return
         await self.watch.close()
         reader = Reader(self.plan.url, own=self.plan.own)
-        self.result.observations += reader.read(self.watch.events, self.watch.targets)
+        self.result.observations += reader.read(self.watch.events)
         self.result.unwatched += self.watch.unwatched
         self.watch = None
 

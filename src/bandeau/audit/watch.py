@@ -49,7 +49,7 @@ FLAGS = (
 PERMISSIVE = {"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": False}}
 _NOT_OURS = ("tab", "browser", "browser_ui", "webview")
 _DOCUMENTS = ("page", "iframe")
-_WORKERS = ("worker", "shared_worker", "service_worker")
+_KNOWN = (*_DOCUMENTS, "worker", "shared_worker", "service_worker")  # worklets and such know less
 _KEPT = ("Network.", "DOMStorage.", "Page.frame", "Page.download")
 _NO_EVIDENCE = ("Network.dataReceived", "Network.resourceChangedPriority", "Network.policyUpdated")
 _ENDED = "navigated or closed"  # of Chromium's answer on a target that is no more
@@ -116,6 +116,9 @@ class Watch:
         self._busy: set[tuple[str, str]] = set()  # sessions and their requests in flight
         self._binding = f"_{secrets.token_hex(8)}"
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: dict[
+            str, int
+        ] = {}  # sessions not watched yet, and how many events came before
         source = (files("bandeau.audit") / "instrument.js").read_text("utf-8")
         gpc = "true" if setting.gpc else "false"
         source = source.replace("(NAME, GPC)", f"({json.dumps(self._binding)}, {gpc})")
@@ -226,7 +229,14 @@ class Watch:
         self._add("", method, params)
 
     async def close(self) -> None:
-        """End the browser."""
+        """End the browser. What was not ready was not watched, if a station was read since it came."""
+        for session, before in self._waiting.items():
+            target = self.targets[session]
+            read = any(event.method == "bandeau.jar" for event in self.events[before:])
+            if read and target.type in _KNOWN:
+                self.unwatched.append(
+                    f"{target.type} {target.url}: it was never ready to be watched"
+                )
         for task in list(self._tasks):
             task.cancel()
         if self._browser:
@@ -238,6 +248,7 @@ class Watch:
             return
         if method == "Target.detachedFromTarget":
             self._busy = {one for one in self._busy if one[0] != params["sessionId"]}
+            self._waiting.pop(params["sessionId"], None)
             return
         if method == "Target.targetInfoChanged":
             return
@@ -272,6 +283,7 @@ class Watch:
         session, info = params["sessionId"], params["targetInfo"]
         target = Target(info["targetId"], info["type"], info["url"], opener)
         self.targets[session] = target
+        self._waiting[session] = len(self.events)
         self._add(
             session, "bandeau.target", {"type": target.type, "url": target.url, "opener": opener}
         )
@@ -285,6 +297,8 @@ class Watch:
         except BrowserError as error:
             if self._browser and not self._browser.gone.is_set() and session in self.targets:
                 self.unwatched.append(f"{target.type} {target.url}: {error}")
+        finally:
+            self._waiting.pop(session, None)
 
     async def _prepare(self, session: str, target: Target) -> bool:
         """Send all at once, and last that it may run: some answer only when they do, in this order.
@@ -319,7 +333,7 @@ class Watch:
         )
         if isinstance(answers[-1], BrowserError) and _ENDED in str(answers[-1]):
             return False
-        known = target.type in (*_DOCUMENTS, *_WORKERS)  # worklets and such know less
+        known = target.type in _KNOWN
         for answer in answers:
             if isinstance(answer, BaseException) and known and "wasn't found" not in str(answer):
                 raise answer
