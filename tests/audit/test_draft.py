@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from audit.cases import walked
 from bandeau.audit.draft import draft
 from bandeau.audit.observe import Observation
@@ -77,3 +79,18 @@ def test_frames_of_several_paths_have_each_their_own_service() -> None:
         "/ads/foot",
         "/ads/slot",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "declared"),
+    [("half \ud83d", "half ?"), ('a"b\\', 'a"b\\'), ("a\nb\x7f", "a\nb\x7f"), ("clé", "clé")],
+)
+def test_a_page_may_call_what_it_keeps_as_it_likes(name: str, declared: str) -> None:
+    detail = {"area": "local_storage", "by": "script"}
+    chain = (f"http://site.test/{name}.js:1:1",)
+    seen = Observation(
+        "storage_kept", "arrive", 1, name, "site.test", third=False, chain=chain, detail=detail
+    )
+    text = draft("http://site.test/", [walked("no-choice", seen)])
+    made = loads(text.encode().decode())  # as it is written to a file
+    assert [one.name for one in made.trackers] == [declared]

@@ -344,5 +344,6 @@ def _listed(kinds: Iterable[str]) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Return a TOML basic string (TOML 1.0, "String")."""
-    return json.dumps(name, ensure_ascii=False)
+    """Return a TOML basic string (TOML 1.0, "String"), which holds no half of a surrogate pair."""
+    text = json.dumps(name.encode("utf-8", "replace").decode(), ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")
