@@ -64,11 +64,15 @@ async def _walked(
     from bandeau.audit.scenario import Plan, run  # noqa: PLC0415
     from bandeau.audit.watch import Setting  # noqa: PLC0415
     from bandeau.policy.file import load  # noqa: PLC0415
+    from bandeau.wire.hosts import spelt  # noqa: PLC0415
 
+    address = spelt(url)
+    if address is None:
+        raise ValueError(f"{url!r} is no http address")
     declared = load(Path(policy)) if policy else None
     own = tuple(one.host for one in declared.site.own_hosts) if declared else ()
     prefix = declared.site.prefix if declared else ""
-    plan = Plan(url, Setting(language=language), own=own, prefix=prefix)
+    plan = Plan(address, Setting(language=language), own=own, prefix=prefix)
     runs = [await run(plan, scenario) for scenario in scenarios]
     rules = load_rules()
     wanted = [rules[one] for scenario in scenarios for one in RULES[scenario]]

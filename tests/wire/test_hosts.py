@@ -13,6 +13,7 @@ from bandeau.wire.hosts import (
     matches,
     normalise,
     parents,
+    spelt,
     target,
 )
 
@@ -115,3 +116,14 @@ def test_a_host_header_is_read_with_its_port() -> None:
     assert authority("a b") is None
     assert authority("") is None
     assert authority("a:999999") is None
+
+
+def test_an_address_is_spelt_as_browsers_send_it() -> None:
+    wanted = {
+        "https://Bücher.example/é?q#f": "https://xn--bcher-kva.example/é?q#f",
+        "http://me:pw@été.localhost:8000": "http://me:pw@xn--t-9fab.localhost:8000",
+        "http://[::1]:80/": "http://[::1]:80/",
+    }
+    assert {url: spelt(url) for url in wanted} == wanted
+    for url in ("ftp://a/", "a.example", "https://", "http://a b/", "http://a:x/"):
+        assert spelt(url) is None

@@ -74,8 +74,7 @@ def audit(
     from bandeau.errors import BandeauError  # noqa: PLC0415
     from bandeau.policy.file import load  # noqa: PLC0415
 
-    if not url.startswith(("http://", "https://")):
-        raise click.BadParameter("write http://… or https://…", param_hint="URL")
+    url = address(url)
     try:
         declared = load(policy) if policy else None
     except BandeauError as error:
@@ -106,6 +105,16 @@ def audit(
         click.echo(str(error), err=True)
         sys.exit(2)
     sys.exit(report["exit"])
+
+
+def address(url: str) -> str:
+    """Return a site's address with its host as browsers send it. Raises click.BadParameter."""
+    from bandeau.wire.hosts import spelt  # noqa: PLC0415 (as above)
+
+    found = spelt(url)
+    if found is None:
+        raise click.BadParameter("write http://… or https://…", param_hint="URL")
+    return found
 
 
 def chosen(scenarios: Sequence[str], policy: Policy | None) -> list[str]:

@@ -27,13 +27,12 @@ def init(url: str, out: Path, language: str, *, thorough: bool, quiet: bool) -> 
         from bandeau.audit.draft import draft  # noqa: PLC0415 (keeps --help quick)
         from bandeau.audit.scenario import Plan, apart  # noqa: PLC0415
         from bandeau.audit.watch import Setting  # noqa: PLC0415
-        from bandeau.cli.audit import walked  # noqa: PLC0415
+        from bandeau.cli.audit import address, walked  # noqa: PLC0415
         from bandeau.cli.progress import Progress  # noqa: PLC0415
     except ModuleNotFoundError as error:
         click.echo(f"more packages are needed: pip install 'bandeau[audit]' ({error})", err=True)
         sys.exit(2)
-    if not url.startswith(("http://", "https://")):
-        raise click.BadParameter("write http://… or https://…", param_hint="URL")
+    url = address(url)
     if out.exists():
         click.echo(f"{out}: it exists; name another with -o", err=True)
         sys.exit(2)

@@ -95,6 +95,16 @@ def authority(value: str) -> tuple[str, int | None] | None:
     return None if number is not None and number > 65535 else (name, number)  # noqa: PLR2004
 
 
+def spelt(url: str) -> str | None:
+    """Return an http or https address with its host in its one spelling; None where it has none."""
+    found = re.fullmatch(r"(https?://)((?:[^/?#]*@)?)([^/?#]*)(.*)", url, re.DOTALL)
+    read = authority(found[3]) if found else None
+    if found is None or read is None:
+        return None
+    host, port = read
+    return f"{found[1]}{found[2]}{host}{'' if port is None else f':{port}'}{found[4]}"
+
+
 def target(url: str, base: str) -> Target:
     """Say where a URL leads, resolved against an absolute base, as a browser reads it.
 
