@@ -78,6 +78,8 @@ BELOW = b"""<!doctype html><html lang="en"><title>b</title>
 <main>NOTICE<article><p class="faint">An article.</p></article>
 <img src="/lazy" loading="lazy" width="9" height="9" alt="">
 <div><p>You refused cookies. They pay for our work.</p><button>Accept cookies</button></div></main>"""
+# Addresses that are none, and one that is an object to scripts.
+NONE = b"""<link rel=preconnect href="http://[site]/"><a href="http://[site]/"></a><svg><a href="/more"></a></svg>"""
 # A widely used notice in its open shadow root, of a build whose button to refuse is not the one known;
 # outside of it, another that says so.
 SHADOW = b"""<!doctype html><html lang="en"><title>s</title><main><p>Text</p><button>Preferences</button>
@@ -124,7 +126,7 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
         ("site", "/words"): html(WORDS),
         ("site", "/shadow"): html(SHADOW),
         ("site", "/below"): html(BELOW.replace(b"NOTICE", b"")),
-        ("site", "/within"): html(BELOW.replace(b"NOTICE", b"<div style='animation: in 3s'><style>@keyframes in { from { opacity: 0 } }</style><p>We use cookies.</p><button>Accept all</button> <button>Reject all</button></div>")),
+        ("site", "/within"): html(BELOW.replace(b"NOTICE", b"<div style='animation: in 3s'><style>@keyframes in { from { opacity: 0 } }</style><p>We use cookies.</p><button>Accept all</button> <button>Reject all</button>" + NONE + b"</div>")),
         ("site", "/barred"): (
             200, "text/html",
             f"<!doctype html><title>t</title><p>x<script src={tracker}/t.js></script><img src={tracker}/pixel><img src=/hop><script src=/barred.js></script>".encode(),

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from bandeau.audit import known
 from bandeau.audit.inventory import OWN
-from bandeau.audit.observe import Observation, file_of, site_of
+from bandeau.audit.observe import Observation, file_of, host_of, site_of
 from bandeau.audit.scenario import Run
 from bandeau.decision.model import TECHNICAL
 
@@ -240,11 +240,8 @@ def _owner(one: Observation, parties: dict[str, _Party]) -> _Party | None:
 
 
 def _host(step: str) -> str:
-    """Return the host in a step of a chain; "" where a page wrote an address that is none."""
-    try:
-        return urlsplit(step.removeprefix("response of ")).hostname or ""
-    except ValueError:
-        return ""
+    """Return the host in a step of a chain."""
+    return host_of(step.removeprefix("response of "))
 
 
 def _own_purpose(one: Observation, name: str) -> tuple[str, bool]:

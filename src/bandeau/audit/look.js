@@ -70,7 +70,7 @@
       heading: !!box.querySelector("h1, h2, h3, h4, h5, h6, [role=heading]"),
       modal: !!climb(box, (one) => one.matches(":modal") || one.ariaModal === "true"),
       live: !!climb(box, (one) => ["alert", "status", "alertdialog"].includes(role(one)) || ["polite", "assertive"].includes(one.ariaLive)),
-      links: [...box.querySelectorAll("a[href]")].map((one) => [plain(one.innerText), one.href]).slice(0, 20),
+      links: [...box.querySelectorAll("a[href]")].map((one) => [plain(one.innerText), `${one.href}`]).slice(0, 20),
       labels: [...box.querySelectorAll("button, a, [role=button], input[type=button], input[type=submit]")].map((one) => plain(one.innerText || one.value || one.ariaLabel)).slice(0, 40),
       grounds: grounds(box), arrives: arrives(box),
       endless: box.getAnimations({ subtree: true }).filter((one) => one.playState === "running" && one.effect.getComputedTiming().endTime === Infinity).length,

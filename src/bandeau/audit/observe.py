@@ -64,6 +64,14 @@ class _Hop:
     gpc: bool = False
 
 
+def host_of(url: str) -> str:
+    """Return the host of an address; "" where a page wrote one that is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def site_of(host: str) -> str:
     """Return the registrable domain of a host (Public Suffix List); an address is its own."""
     return _SUFFIXES.privatesuffix(host) or host
@@ -73,7 +81,7 @@ class Reader:
     """Reads one run's events. `own` are more hosts of the site than its own registrable domain."""
 
     def __init__(self, url: str, *, own: Iterable[str] = ()) -> None:
-        self._home = site_of(urlsplit(url).hostname or "")
+        self._home = site_of(host_of(url))
         self._own = frozenset(own)
         self._station = ""
         self._found: list[Observation] = []
@@ -122,7 +130,7 @@ class Reader:
         self._by_url.setdefault(url, chain)
         hop = _Hop(event.at, self._station, url, params.get("type", "Other"), chain)
         hops.append(hop)
-        host = urlsplit(url).hostname or ""
+        host = host_of(url)
         detail: dict[str, Any] = {"type": hop.type, "method": params["request"]["method"]}
         if redirect:
             detail["redirected"] = True
@@ -184,7 +192,7 @@ class Reader:
             return
         raw = line.encode("utf-8", "replace")
         given = attributes(raw)
-        host = urlsplit(hop.url).hostname or ""
+        host = host_of(hop.url)
         domain = given.get(b"domain", b"").decode("latin-1").lstrip(".").lower() or host
         name = read[0].decode("utf-8", "replace")
         detail: dict[str, Any] = {
@@ -210,7 +218,7 @@ class Reader:
         kind = params["kind"]
         chain = self._of_stack(params.get("stack", ""), params.get("url", ""))
         # an empty frame and a worker of a blob have their maker's origin
-        host = urlsplit(params["url"]).hostname or urlsplit(params["origin"]).hostname or ""
+        host = host_of(params["url"]) or host_of(params["origin"])
         if kind == "cookie_written":
             self._script_cookie(event, chain, host)
         elif kind == "cookie_deleted":
@@ -226,7 +234,7 @@ class Reader:
         elif kind == "fingerprint":
             self._add(kind, event.at, params["api"], host, chain)
         elif kind == "connection":
-            to = urlsplit(params.get("to", "")).hostname or host
+            to = host_of(params.get("to", "")) or host
             self._add(kind, event.at, params.get("to") or params.get("api", ""), to, chain)
 
     def _script_cookie(self, event: Raw, chain: tuple[str, ...], host: str) -> None:
@@ -268,7 +276,7 @@ class Reader:
         area = "local_storage" if place["isLocalStorage"] else "session_storage"
         origin = place.get("storageKey") or place.get("securityOrigin", "")
         name = event.params["key"]
-        host = urlsplit(origin.partition("^")[0]).hostname or ""
+        host = host_of(origin.partition("^")[0])
         chain = self._written.get((area, name, host), ("unattributed",))
         detail = {"area": area, "size": len(event.params.get("newValue", "")), "by": "browser"}
         self._add("storage_kept", event.at, name, host, chain, detail)
@@ -297,7 +305,7 @@ class Reader:
 
     def _on_hints(self, event: Raw) -> None:
         for rel, url in event.params["hints"]:
-            host = urlsplit(url).hostname or ""
+            host = host_of(url)
             place = f"<link rel={rel}> in {event.params['page']}"
             self._add("hint", event.at, url, host, (place,), {"rel": rel})
 
@@ -308,7 +316,7 @@ class Reader:
     def _hint_of(self, at: int, link: str, chain: tuple[str, ...]) -> None:
         match = re.search(r"<([^>]+)>\s*;.*?rel=\"?([a-z-]+)", link, re.IGNORECASE)
         if match and match[2].lower() in _HINTS:
-            host = urlsplit(match[1]).hostname or ""
+            host = host_of(match[1])
             self._add(
                 "hint", at, match[1], host, ("Link header", *chain), {"rel": match[2].lower()}
             )
@@ -316,7 +324,7 @@ class Reader:
     def _on_socket(self, event: Raw) -> None:
         url = event.params["url"]
         chain = self._chain(event.params)
-        self._add("connection", event.at, url, urlsplit(url).hostname or "", chain)
+        self._add("connection", event.at, url, host_of(url), chain)
 
     # -- who did it ---------------------------------------------------------------------------------
 

@@ -22,13 +22,13 @@ from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from bandeau.audit import look
 from bandeau.audit.find import Control, Finder, Notice
 from bandeau.audit.keys import Keys
 from bandeau.audit.lexicon import Goal, goal_of, said
-from bandeau.audit.observe import Observation, Reader
+from bandeau.audit.observe import Observation, Reader, host_of
 from bandeau.audit.pipe import BrowserError, Params
 from bandeau.audit.probe import probed, support_file
 from bandeau.audit.watch import Setting, Watch
@@ -95,7 +95,7 @@ _STORAGE = """(async () => {
       (await navigator.serviceWorker.getRegistrations()).map((one) => one.scope)),
   };
 })()"""
-_LINKS = """[...document.querySelectorAll('a[href]')].map((one) => one.href)"""
+_LINKS = """[...document.querySelectorAll('a[href]')].map((one) => `${one.href}`)"""
 
 
 @dataclass(slots=True)
@@ -409,7 +409,7 @@ class _Walk:
         """Read the pages of the site that a layer links to."""
         home = urlsplit(self.plan.url).hostname
         pages = list(dict.fromkeys(url.partition("#")[0] for _, url in links))
-        own = [url for url in pages if urlsplit(url).hostname == home][:_TOLD]
+        own = [url for url in pages if host_of(url) == home][:_TOLD]
         for number, url in enumerate(own, 1):
             self.mark(f"told-{number}")
             with contextlib.suppress(BrowserError):  # a download, or a page that is not there
@@ -699,8 +699,8 @@ class _Walk:
         with contextlib.suppress(BrowserError):
             here = urlsplit(self.plan.url)
             found: list[str] = []
-            for link in await self.browser.evaluate(self.session, _LINKS):
-                one = urlsplit(urljoin(self.plan.url, str(link)))
+            for link in filter(host_of, await self.browser.evaluate(self.session, _LINKS)):
+                one = urlsplit(link)
                 plain = one._replace(fragment="").geturl()
                 same = (one.scheme, one.netloc) == (here.scheme, here.netloc)
                 if same and one.path != here.path and plain not in found:
