@@ -122,7 +122,8 @@ def test_an_address_is_spelt_as_browsers_send_it() -> None:
     wanted = {
         "https://Bücher.example/é?q#f": "https://xn--bcher-kva.example/é?q#f",
         "http://me:pw@été.localhost:8000": "http://me:pw@xn--t-9fab.localhost:8000",
-        "http://[::1]:80/": "http://[::1]:80/",
+        "http://[::1]:80/": "http://[::1]/",
+        "https://a.test:80": "https://a.test:80",
     }
     assert {url: spelt(url) for url in wanted} == wanted
     for url in ("ftp://a/", "a.example", "https://", "http://a b/", "http://a:x/"):

@@ -96,13 +96,14 @@ def authority(value: str) -> tuple[str, int | None] | None:
 
 
 def spelt(url: str) -> str | None:
-    """Return an http or https address with its host in its one spelling; None where it has none."""
-    found = re.fullmatch(r"(https?://)((?:[^/?#]*@)?)([^/?#]*)(.*)", url, re.DOTALL)
+    """Return an http or https address, host and port in one spelling; None where it has no host."""
+    found = re.fullmatch(r"(https?)://((?:[^/?#]*@)?)([^/?#]*)(.*)", url, re.DOTALL)
     read = authority(found[3]) if found else None
     if found is None or read is None:
         return None
     host, port = read
-    return f"{found[1]}{found[2]}{host}{'' if port is None else f':{port}'}{found[4]}"
+    place = host if port in (None, SPECIAL_PORTS[found[1]]) else f"{host}:{port}"
+    return f"{found[1]}://{found[2]}{place}{found[4]}"
 
 
 def target(url: str, base: str) -> Target:
