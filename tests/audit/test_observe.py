@@ -96,7 +96,7 @@ def test_what_no_script_asked_for_is_led_to_its_tag(
         Raw(1, "s", "Network.requestWillBeSent", asked),
         Raw(2, "", "bandeau.tags", tags),
     ]
-    (found,) = Reader("https://own.example/").read(events, {})
+    (found,) = Reader("https://own.example/").read(events)
     assert found.chain[0] == step
     assert file_of(step) == initiator.get("url", PAGE)
 
@@ -112,5 +112,5 @@ def test_a_line_of_the_page_is_named_only_where_it_means_something(kind: str, st
         "initiator": initiator,
         "type": kind,
     }
-    (found,) = Reader(PAGE).read([Raw(1, "s", "Network.requestWillBeSent", asked)], {})
+    (found,) = Reader(PAGE).read([Raw(1, "s", "Network.requestWillBeSent", asked)])
     assert found.chain == (step,)
