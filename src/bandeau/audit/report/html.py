@@ -101,7 +101,7 @@ def _remove(report: Mapping[str, Any], verdicts: list[Mapping[str, Any]]) -> lis
     brings: dict[tuple[str, str], Counter[str]] = {}
     for run in report["runs"]:
         for one in run["observations"]:
-            if one["third"] and one["kind"] in ("request", "connection", "beacon"):
+            if one["third"] and one["kind"] in ("request", "connection"):
                 brings.setdefault(_place(one["chain"], url), Counter())[one["host"]] += 1
     return [
         {
