@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
 
 from browser.notices import PEERS, fetch
 
@@ -38,6 +45,7 @@ PARTIES = ("social", "mesure", "video", "etiquettes", "regie", "enchere-x", "cre
 def playwright() -> Iterator[Playwright]:
     if not shutil.which("chromium"):
         pytest.skip("there is no chromium here")
+    expect.set_options(timeout=15_000)  # ms; machines differ
     with sync_playwright() as made:
         yield made
 
