@@ -104,7 +104,7 @@ def reference() -> str:
         ),
         _table("the file", schema),
     ]
-    tables = {"Proof": "[proof]", "Register": "[register]", "Controller": "[controller]", "Site": "[site]", "Purpose": "[[purpose]]",
+    tables = {"Proof": "[proof]", "Register": "[register]", "Controller": "[controller]", "Site": "[site]", "Choice": "[choice]", "Purpose": "[[purpose]]",
               "PurposeText": "[purpose.text.<language>]", "Service": "[[service]]", "Tracker": "[[tracker]]",
               "Feature": "[[feature]]", "FeatureText": "[feature.text.<language>]", "Host": "a host",
               "Witness": "a witness"}  # fmt: skip
