@@ -408,12 +408,14 @@ def _receipt_value(desk: Desk, index: int, key: bytes) -> str:
 def _receipt_cookie(desk: Desk, asked: Asked, after: Consent, stored: Stored | None) -> RawHeaders:
     """Remember where a grant stands in the log; a visitor who grants nothing carries no mark.
 
-    The cookie is sent to our own pages only, so neither the site nor its scripts ever see it (ADR 12).
+    The cookie is sent to our own pages only, so neither the site nor its scripts ever see it (ADR 12). A
+    platform's string comes with the site's pages: there it is unseen, and may be after any grant.
     """
     name, request = receipt_name(asked.request.scheme), asked.request
     keep = stored is not None and bool(after.granted)
     sent = request.every(b"cookie")
-    if not keep and not any(name in one and value_of(one, name) for one in sent):
+    here = asked.consent.granted or any(name in one and value_of(one, name) for one in sent)
+    if not keep and not here:
         return []
     value = _receipt_value(desk, stored.index, desk.receipt_keys[0]) if stored and keep else ""
     age = desk.rules.policy.site.valid_days * 86_400 if keep else 0
