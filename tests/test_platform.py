@@ -36,6 +36,7 @@ HTML: RawHeaders = [(b"content-type", b"text/html; charset=utf-8")]
 PAGE = b'<html lang="en"><head><title>t</title></head><body><p>x<iframe src="//square.localhost/f"></iframe></body></html>'
 MEANT = {"audience": {1, 8}, "ads": {1, 2}, "social": {1, 11}}  # as the policy maps them
 ORDER = tuple(MEANT)
+JUNK = (b"count_me=1", b"chained=1", b"seen=1", b"other=1")  # cookies that came along
 VENDORS = (10, 20, 30)
 Open = Callable[..., Site]
 
@@ -137,22 +138,24 @@ def expected(purposes: set[str], vendors: set[int]) -> dict[str, bool]:
 
 def seen(site: Site, sent: str) -> dict[str, bool]:
     """What passes, as a browser and the application would find it."""
-    junk = (b"count_me=1", b"chained=1", b"seen=1", b"other=1")
-    exchange = returned(site, sent, *junk)
+    return seen_by(returned(site, sent, *JUNK))
+
+
+def seen_by(exchange: Exchange) -> dict[str, bool]:
     assert exchange.change is None
     policy = (
         first(exchange.response(200, HTML).headers, b"content-security-policy") or b""
     ).decode()
     read = b"; ".join(every(exchange.request_headers, b"cookie")).decode()
     headers = dict(exchange.response(200, HTML).headers)
-    ours = cookie(sent, kept(visit(site, cookie(sent))))
+    ours = [pair for pair in exchange.request.headers if pair[0] == b"cookie"]
     found = {}
     for item in expected(set(), set()):
         kind, _, name = item.partition(" ")
         if kind == "cookie":
             found[item] = f"{name}=" in read
         elif kind == "page":
-            found[item] = site.exchange(request(name, ours)).reply is None
+            found[item] = exchange.site.exchange(request(name, ours)).reply is None
         elif kind == "geolocation":
             found[item] = b"permissions-policy" not in headers
         else:
@@ -167,14 +170,14 @@ def seen(site: Site, sent: str) -> dict[str, bool]:
 def test_every_combination_of_purposes_and_vendors_opens_what_is_its(
     mapped: Site, purposes: tuple[str, ...], vendors: tuple[int, ...]
 ) -> None:
-    sent = string(purposes, vendors)
-    assert seen(mapped, sent) == expected(set(purposes), set(vendors))
-    consent = returned(mapped, sent).consent
+    exchange = returned(mapped, string(purposes, vendors), *JUNK)
+    assert seen_by(exchange) == expected(set(purposes), set(vendors))
+    consent = exchange.consent
     assert consent.granted == set(purposes)
     assert consent.asks == set()
     states = {0: State.REFUSED, 1: State.PARTIAL, 2: State.PARTIAL, 3: State.GRANTED}
     assert consent.state is states[len(purposes)]
-    told = every(returned(mapped, sent).request_headers, b"bd-purposes")
+    told = every(exchange.request_headers, b"bd-purposes")
     assert told == [", ".join(purposes).encode()]
 
 
@@ -329,6 +332,12 @@ def test_a_browser_that_does_not_say_what_it_fetches_for_is_recorded_by_its_page
     assert mapped.recorded_sync(mapped.exchange(asked)).consent.state is State.GRANTED
 
 
+def test_a_page_of_ours_for_a_site_that_is_down_carries_what_was_recorded(mapped: Site) -> None:
+    exchange = visit(mapped, cookie(GRANTING))
+    assert exchange.kept
+    assert set(exchange.kept) <= set(exchange.failure(502).headers)
+
+
 def test_only_a_page_that_is_got_is_recorded(mapped: Site) -> None:
     for method in ("POST", "HEAD"):
         exchange = mapped.exchange(request("/", cookie(GRANTING), method))
@@ -358,6 +367,28 @@ def test_each_change_is_one_record_and_the_string_is_in_none(site: Site) -> None
         b"2026-05-27T10:00Z accept_all snapshot=2 language=en layer=tcf device=unknown signal=no"
         b" replaces=none audience=yes ads=yes social=yes"
     )
+
+
+def test_every_change_is_the_event_that_a_post_would_be(mapped: Site) -> None:
+    befores = {
+        purposes: (kept(visit(mapped, cookie(string(purposes)))),) for purposes in subsets(ORDER)
+    }
+    for before, ours in [(None, ()), *befores.items()]:
+        for after in subsets(ORDER):
+            change = mapped.exchange(request("/", cookie(string(after), *ours))).change
+            if before == after:
+                assert change is None
+                continue
+            was, now = set(before or ()), set(after)
+            assert change
+            assert change.narrows is (now <= was)
+            assert change.withdrawn == was - now
+            if now == set(ORDER):
+                assert change.decision.event is Event.ACCEPT_ALL
+            elif now < was:
+                assert change.decision.event is Event.WITHDRAW
+            else:
+                assert change.decision.event is (Event.CUSTOM if now else Event.REFUSE_ALL)
 
 
 def test_a_refusal_is_recorded_too_and_holds_unrecorded(

@@ -590,7 +590,8 @@ class Exchange:
     def failure(self, status: int) -> Reply:
         """Return our own page for an upstream that did not answer (502, 503, 504) or a refusal."""
         kind = {502: "upstream", 503: "unavailable", 504: "timeout"}.get(status, "other")
-        return endpoints.problem(self.site.desk, self.asked, status, kind)
+        reply = endpoints.problem(self.site.desk, self.asked, status, kind)
+        return replace(reply, headers=[*reply.headers, *self.kept])
 
     def forwarded_for(self, peer: str) -> str:
         """Return the visitor's address as upstream may see it.
