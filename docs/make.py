@@ -29,6 +29,7 @@ _FORMATS = {  # module to title
     "ledger.entry": "The entries of the log",
     "ledger.note": "Signed notes and checkpoints",
     "ledger.tiles": "The published log",
+    "wire.tcf": "The TC string of a consent platform",
     "ledger.receipt": "A visitor's receipt",
     "ledger.keys": "The key file",
 }
@@ -103,7 +104,7 @@ def reference() -> str:
         ),
         _table("the file", schema),
     ]
-    tables = {"Proof": "[proof]", "Register": "[register]", "Controller": "[controller]", "Site": "[site]", "Purpose": "[[purpose]]",
+    tables = {"Proof": "[proof]", "Register": "[register]", "Controller": "[controller]", "Site": "[site]", "Choice": "[choice]", "Purpose": "[[purpose]]",
               "PurposeText": "[purpose.text.<language>]", "Service": "[[service]]", "Tracker": "[[tracker]]",
               "Feature": "[[feature]]", "FeatureText": "[feature.text.<language>]", "Host": "a host",
               "Witness": "a witness"}  # fmt: skip

@@ -81,6 +81,92 @@ needs = ["social"]
 routes = ["/comments/*"]
 """
 
+MAPPED = f"""
+version = 1
+[proof]
+keep_days = 912
+[controller]
+name = "Own Press"
+address = "1 Quay, Paris"
+contact = "dpo@own.example"
+privacy_policy = "/privacy"
+[site]
+origins = ["{ORIGIN}"]
+languages = ["en", "fr"]
+[choice]
+source = "tcf"
+settings_url = "/choices"
+[[purpose]]
+id = "audience"
+tcf_purposes = [1, 8]
+[[purpose]]
+id = "ads"
+data = ["geolocation"]
+tcf_purposes = [1, 2]
+tcf_special_features = [1]
+[[purpose]]
+id = "social"
+tcf_purposes = [1, 11]
+[[service]]
+id = "platform"
+purpose = "technical"
+recipient = "Platform"
+hosts = [{{ host = "platform.localhost", kinds = ["script", "connect"] }}]
+[[service]]
+id = "counter"
+purpose = "audience"
+tcf_vendor = 10
+recipient = "Counter"
+hosts = [{{ host = "counter.localhost", kinds = ["script"] }}]
+[[service]]
+id = "chain"
+purpose = "ads"
+tcf_vendor = 20
+recipient = "Chain"
+routes = ["/slot/*"]
+hosts = [{{ host = "chain.localhost", kinds = ["script", "frame"] }}]
+[[service]]
+id = "follower"
+purpose = "ads"
+tcf_vendor = 10
+recipient = "Counter"
+hosts = [{{ host = "follower.localhost", kinds = ["image"] }}]
+[[service]]
+id = "manager"
+needs_any = ["ads", "social"]
+tcf_vendor = 30
+recipient = "Manager"
+hosts = [{{ host = "tags.localhost", kinds = ["script"] }}]
+[[service]]
+id = "square"
+purpose = "social"
+recipient = "Square"
+hosts = [{{ host = "square.localhost", kinds = ["frame"] }}]
+[[tracker]]
+name = "euconsent-v2"
+kind = "cookie"
+purpose = "technical"
+max_age_days = 182
+[[tracker]]
+name = "count_*"
+kind = "cookie"
+service = "counter"
+max_age_days = 30
+[[tracker]]
+name = "chained"
+kind = "cookie"
+service = "chain"
+path = "/slot/"
+[[tracker]]
+name = "seen"
+kind = "cookie"
+purpose = "social"
+[[feature]]
+id = "comments"
+needs = ["social"]
+routes = ["/comments/*"]
+"""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let tests in a browser come last: the quick ones fail first."""

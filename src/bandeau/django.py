@@ -44,7 +44,8 @@ class Middleware:
     def __call__(self, request: HttpRequest) -> Any:
         if self.is_async:
             return self._async(request)
-        exchange = self._exchange(request)
+        exchange = self.site.recorded_sync(self._exchange(request))
+        _leave(request, exchange)
         if exchange.endpoint:
             body = _body(request, self.site.max_form)
             return _response(
@@ -55,7 +56,8 @@ class Middleware:
         return _gated(exchange, self.get_response(request))
 
     async def _async(self, request: HttpRequest) -> HttpResponseBase:
-        exchange = self._exchange(request)
+        exchange = await self.site.recorded(self._exchange(request))
+        _leave(request, exchange)
         if exchange.endpoint:
             body = _body(request, self.site.max_form)
             return _response(
@@ -66,22 +68,13 @@ class Middleware:
         return _gated(exchange, await self.get_response(request))
 
     def _exchange(self, request: HttpRequest) -> Exchange:
-        """Take the request through the gate, and leave in it only what the site may see."""
         environ = {
             "SERVER_NAME": "",
             "SERVER_PORT": "",
             **request.META,
             "wsgi.url_scheme": request.scheme,
         }
-        exchange = self.site.exchange(request_of(environ))
-        inner = inner_environ(environ, exchange)
-        for name in [name for name in request.META if name.startswith("HTTP_")]:
-            del request.META[name]
-        request.META.update({n: v for n, v in inner.items() if n.startswith("HTTP_")})
-        for cached in ("COOKIES", "headers"):  # computed from META when first asked for
-            request.__dict__.pop(cached, None)
-        request.consent = exchange.consent
-        return exchange
+        return self.site.exchange(request_of(environ))
 
 
 _sites: dict[tuple[str, str], Site] = {}
@@ -113,6 +106,17 @@ class _Line(Morsel[str]):
 
     def OutputString(self, _attrs: Any = None) -> str:  # noqa: N802 (http.cookies' name)
         return self._line
+
+
+def _leave(request: HttpRequest, exchange: Exchange) -> None:
+    """Leave in a request only what the site may see."""
+    inner = inner_environ(request.META, exchange)
+    for name in [name for name in request.META if name.startswith("HTTP_")]:
+        del request.META[name]
+    request.META.update({n: v for n, v in inner.items() if n.startswith("HTTP_")})
+    for cached in ("COOKIES", "headers"):  # computed from META when first asked for
+        request.__dict__.pop(cached, None)
+    request.consent = exchange.consent
 
 
 def _body(request: HttpRequest, limit: int) -> bytes | None:

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, quote
 from bandeau.decision.cookie import Choice, encode
 from bandeau.decision.model import Consent, Decision, Event, Published
 from bandeau.decision.moves import event_of, move
+from bandeau.decision.tcf import Unrecorded
 from bandeau.gate import cookies
 from bandeau.gate.connections import seal
 from bandeau.gate.verdict import STORAGE, Rules
@@ -70,6 +71,11 @@ class Desk:
     @property
     def prefix(self) -> str:
         return self.rules.policy.site.prefix
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a consent platform asks, and not the notice."""
+        return self.rules.policy.choice.source != "notice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,8 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     """Turn a posted form into a decision, or say why not. Nothing is granted here."""
     if not asked.own or not same_origin(asked.request) or asked.request.first(b"sec-purpose"):
         return problem(desk, asked, 403, "forged")
+    if desk.elsewhere:
+        return problem(desk, asked, 403, "elsewhere")
     kind = (asked.request.first(b"content-type") or b"").split(b";")[0].strip().lower()
     posted = desk.posted(body) if kind == _FORM else None
     if posted is None:
@@ -166,11 +174,33 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
         return _changed(desk, asked, posted, choice, after, removals, stored)
 
     return Change(
-        _record(desk, asked, event, choice, posted),
+        _record(desk, asked, event, choice, posted.language or asked.language, posted.layer),
         _retry(asked.request, body, posted),
         reply,
         granted <= consent.granted,
         consent.granted - granted,
+        removals,
+    )
+
+
+def noted(desk: Desk, asked: Asked, found: Unrecorded) -> Change:
+    """Turn what a consent platform's string has changed into a decision; the reply is headers alone.
+
+    It is the event that a post of the same answer would be.
+    """
+    before, after, purposes = found.before, found.after, desk.rules.purposes
+    word = "all" if after.granted == purposes else "save" if after.granted else "none"
+    event, named = event_of(word, before.state, before.granted, after.granted)
+    move(before.state, event, before.granted, named, purposes)
+    asked = replace(asked, consent=before)
+    choice = Choice(desk.current.digest, after.granted, purposes, desk.now())
+    removals = _removals(desk, asked, after)
+    return Change(
+        _record(desk, asked, event, choice, asked.language, "tcf"),
+        None,
+        lambda stored: Reply(204, _kept(desk, asked, choice, after, removals, stored)),
+        after.granted <= before.granted,
+        before.granted - after.granted,
         removals,
     )
 
@@ -187,7 +217,7 @@ def _audience(desk: Desk, asked: Asked, body: bytes) -> Reply:
     secure = b"; Secure" if request.scheme == "https" else b""
     age = OBJECTION_SECONDS if objects else 0
     line = b"%s=0; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax%s" % (name, age, secure)
-    allowance = desk.rules.allowance(asked.consent.granted, objected=objects)
+    allowance = desk.rules.allowance(asked.consent.passes, objected=objects)
     held = cookies.request(request.every(b"cookie"), allowance).held
     headers: RawHeaders = [
         (b"set-cookie", line),
@@ -251,12 +281,7 @@ def _changed(
     removals: RawHeaders,
     stored: Stored | None,
 ) -> Reply:
-    value = encode(choice, desk.current.order, desk.key).encode("ascii")
-    headers: RawHeaders = [(b"set-cookie", _cookie(desk, asked.request, value)), *removals]
-    headers += _receipt_cookie(desk, asked, after, stored)
-    taken = asked.consent.granted - after.granted
-    if taken and not _exempt_storage(desk):
-        headers.append((b"clear-site-data", b'"storage"'))
+    headers = _kept(desk, asked, choice, after, removals, stored)
     if asked.json:
         document = {
             **_state(desk, after),
@@ -273,6 +298,24 @@ def _changed(
     return Reply(303, [*headers, (b"location", back), (b"cache-control", b"no-store")])
 
 
+def _kept(
+    desk: Desk,
+    asked: Asked,
+    choice: Choice,
+    after: Consent,
+    removals: RawHeaders,
+    stored: Stored | None,
+) -> RawHeaders:
+    """Return what a choice leaves on the visitor's device, our own cookie first, and takes from it."""
+    value = encode(choice, desk.current.order, desk.key).encode("ascii")
+    headers: RawHeaders = [(b"set-cookie", _cookie(desk, asked.request, value)), *removals]
+    headers += _receipt_cookie(desk, asked, after, stored)
+    taken = asked.consent.granted - after.granted
+    if taken and not _exempt_storage(desk):
+        headers.append((b"clear-site-data", b'"storage"'))
+    return headers
+
+
 @lru_cache(maxsize=1024)
 def _location(path: str) -> bytes:
     return quote(path, safe="/?&=%:@!$'()*+,;~-._#").encode("ascii")
@@ -284,13 +327,13 @@ def _removals(desk: Desk, asked: Asked, after: Consent) -> RawHeaders:
     Those that came along are known by name; those that are declared for another path did not come.
     """
     request = asked.request
-    allowance = desk.rules.allowance(after.granted, objected=asked.objected)
+    allowance = desk.rules.allowance(after.passes, objected=asked.objected)
     secure = request.scheme == "https"
     held = cookies.request(request.every(b"cookie"), allowance).held
     lines = cookies.sweep(held, asked.host, "/", secure=secure)
     if asked.consent.granted <= after.granted:  # nothing was closed
         return lines
-    before = desk.rules.allowance(asked.consent.granted)
+    before = desk.rules.allowance(asked.consent.passes)
     for tracker in desk.rules.policy.trackers:
         name, path = tracker.name, tracker.path or "/"
         closed = before.permits("cookie", name) and not allowance.permits("cookie", name)
@@ -316,15 +359,17 @@ def _exempt_storage(desk: Desk) -> bool:
     return any(always.names[kind].listed() for kind in STORAGE)
 
 
-def _record(desk: Desk, asked: Asked, event: Event, choice: Choice, posted: Posted) -> Decision:
+def _record(
+    desk: Desk, asked: Asked, event: Event, choice: Choice, language: str, layer: str
+) -> Decision:
     agent = asked.request.first(b"user-agent")
     return Decision(
         minute=choice.minute,
         event=event,
         choices=_choices(desk.current.order, choice.granted),
-        language=posted.language or asked.language,
+        language=language,
         signal=asked.consent.signal,
-        layer=posted.layer,
+        layer=layer,
         device=device(agent) if agent else "unknown",
         snapshot=desk.snapshot,
         replaces=_receipt_index(desk, asked.request),
@@ -363,12 +408,14 @@ def _receipt_value(desk: Desk, index: int, key: bytes) -> str:
 def _receipt_cookie(desk: Desk, asked: Asked, after: Consent, stored: Stored | None) -> RawHeaders:
     """Remember where a grant stands in the log; a visitor who grants nothing carries no mark.
 
-    The cookie is sent to our own pages only, so neither the site nor its scripts ever see it (ADR 12).
+    The cookie is sent to our own pages only, so neither the site nor its scripts ever see it (ADR 12). A
+    platform's string comes with the site's pages: there it is unseen, and may be after any grant.
     """
     name, request = receipt_name(asked.request.scheme), asked.request
     keep = stored is not None and bool(after.granted)
     sent = request.every(b"cookie")
-    if not keep and not any(name in one and value_of(one, name) for one in sent):
+    here = asked.consent.granted or any(name in one and value_of(one, name) for one in sent)
+    if not keep and not here:
         return []
     value = _receipt_value(desk, stored.index, desk.receipt_keys[0]) if stored and keep else ""
     age = desk.rules.policy.site.valid_days * 86_400 if keep else 0
@@ -470,6 +517,8 @@ def _confirm(desk: Desk, asked: Asked, posted: Posted) -> Reply:
 def _settings(desk: Desk, asked: Asked) -> Reply:
     query = _query(asked)
     language = _language(desk, asked, query)
+    if desk.elsewhere:
+        return problem(desk, replace(asked, language=language), 404, "elsewhere")
     confirm = query.get("confirm") == "1" and asked.consent.signal
     back = local(query.get("back", "/"))
     html = desk.notice.settings(
@@ -498,7 +547,9 @@ def _language(desk: Desk, asked: Asked, query: dict[str, str]) -> str:
 
 
 def _state_page(desk: Desk, asked: Asked) -> Reply:
-    return Reply(200, _json_headers(), json.dumps(_state(desk, asked.consent)).encode())
+    source = {"source": desk.rules.policy.choice.source} if desk.elsewhere else {}
+    document = {**_state(desk, asked.consent), **source}
+    return Reply(200, _json_headers(), json.dumps(document).encode())
 
 
 def _state(desk: Desk, consent: Consent) -> dict[str, object]:

@@ -20,6 +20,7 @@ from bandeau.decision import cookie
 from bandeau.decision.consent import consent_of
 from bandeau.decision.model import Consent, Published
 from bandeau.decision.signals import opted_out
+from bandeau.decision.tcf import Platform, Unrecorded
 from bandeau.endpoints import Asked, Change, Desk
 from bandeau.errors import ConflictError, LedgerError
 from bandeau.gate import connections, cookies, csp, guard
@@ -83,6 +84,7 @@ class Visitor:
     told: tuple[tuple[bytes, bytes], ...]  # what the application gets instead: the rest, our word
     dropped: frozenset[bytes]  # headers that it does not get
     hidden: tuple[bytes, ...]  # how the names of headers begin that it gets only after a look
+    unrecorded: Unrecorded | None = None  # what a consent platform's string says beyond our cookie
 
 
 OnWithdraw = Callable[[frozenset[str], tuple[str, ...]], None]
@@ -112,8 +114,10 @@ class Site:
         self.observer = observer
         self._now = now
         self._keys = ledger.keys.derived("choice")
+        self._string_cookie = policy.choice.cookie.encode("ascii")
         self.rules = Rules(policy)
         self.notice = Notice(policy)
+        self.platform = Platform(policy) if policy.choice.source == "tcf" else None
         self.current = Published(digest(policy), policy.consentable, fingerprints(policy))
         ledger.publish(self.current)
         self.published = ledger.published_policies()
@@ -225,12 +229,49 @@ class Site:
             return self._not_stored(exchange, found, error)
         return self._stored(found, stored)
 
-    def visitor(self, request: Request) -> Visitor:
-        """Return what holds for a request; what cannot be read of it is no choice."""
+    async def recorded(self, exchange: Exchange) -> Exchange:
+        """Record what a consent platform's string has changed, and return the exchange as it is then.
+
+        What is not stored does not pass: the exchange stays as it is, and the next page tries again.
+        """
+        change = exchange.change
+        if change is None:
+            return exchange
+        try:
+            stored = await self.ledger.appended(change.decision)
+        except LedgerError as error:
+            return self._unnoted(exchange, error)
+        return self._noted(exchange, change, stored)
+
+    def recorded_sync(self, exchange: Exchange) -> Exchange:
+        """Do what `recorded` does, for callers without an event loop."""
+        change = exchange.change
+        if change is None:
+            return exchange
+        try:
+            stored = self.ledger.append(change.decision)
+        except LedgerError as error:
+            return self._unnoted(exchange, error)
+        return self._noted(exchange, change, stored)
+
+    @staticmethod
+    def _unnoted(exchange: Exchange, error: LedgerError) -> Exchange:
+        _log.error("a platform's string is not on record, so it grants nothing new: %s", error)
+        return exchange
+
+    def _noted(self, exchange: Exchange, change: Change, stored: Stored) -> Exchange:
+        self._tell(change)
+        return Exchange(self, exchange.request, change.reply(stored).headers)
+
+    def visitor(self, request: Request, ours: bytes | None = None) -> Visitor:
+        """Return what holds for a request; what cannot be read of it is no choice.
+
+        `ours` is the value of our cookie where the answer sets it anew.
+        """
         sent, signals = request.every(b"cookie"), request.every(b"sec-gpc")
         small = sum(map(len, sent + signals)) + len(request.host) <= _REMEMBERED
         read = self._remembered if small else self._visitor_of
-        return read(request.scheme, request.host, sent, signals, self._now())
+        return read(request.scheme, request.host, sent, signals, ours, self._now())
 
     def _visitor_of(
         self,
@@ -238,14 +279,14 @@ class Site:
         host: str,
         sent: tuple[bytes, ...],
         signals: tuple[bytes, ...],
+        ours: bytes | None,
         now: int,
     ) -> Visitor:
         """Read the head of a request; the answer holds for a minute: `now` is in minutes, UTC."""
         origin = self._origin(scheme, host)
         if not origin.own and origin.host != "invalid":
             self._say_unknown(f"{scheme}://{host}")
-        name = endpoints.cookie_name(self.desk, scheme)
-        found = {value for header in sent if name in header for value in value_of(header, name)}
+        found = {ours} if ours else _values(sent, endpoints.cookie_name(self.desk, scheme))
         choice = None
         if len(found) == 1 and origin.own:
             valid = self.policy.site.valid_days
@@ -253,11 +294,13 @@ class Site:
                 found.pop(), self.published, self._keys, now=now, valid_days=valid
             )
         consent = consent_of(choice, self.current, self.published, signal=opted_out(signals))
-        objection = endpoints.objection_name(scheme)
-        objected = any(
-            b"0" in value_of(header, objection) for header in sent if objection in header
-        )
-        allowance = self.rules.allowance(consent.granted, objected=objected)
+        unrecorded = None
+        if self.platform:
+            strings = _values(sent, self._string_cookie) if origin.own else ()
+            answer = self.platform.answer(strings, now)
+            consent, unrecorded = self.platform.consent(answer, choice, self.current, consent)
+        objected = b"0" in _values(sent, endpoints.objection_name(scheme))
+        allowance = self.rules.allowance(consent.passes, objected=objected)
         read = cookies.request(sent, allowance)
         granted = ", ".join(p for p in self.current.order if p in consent.granted)
         anonymous = self.policy.site.anonymise_upstream_ip and "ip_address" not in allowance.data
@@ -271,6 +314,7 @@ class Site:
             told=(*read.headers, (b"bd-purposes", granted.encode("ascii"))),
             dropped=_NOT_PASSED | _FORWARDED if anonymous else _NOT_PASSED,
             hidden=heads.OURS if "geolocation" in allowance.data else heads.OURS + heads.LOCATING,
+            unrecorded=unrecorded,
         )
 
     def _shown(self) -> bytes:
@@ -287,11 +331,15 @@ class Site:
             "notice": self.notice.shown(),
             "guard": guard.script(),
             "browser_policies": {
-                " ".join(sorted(granted)): csp.policy(self.rules.allowance(granted))
+                " ".join(sorted(granted)): csp.policy(self.rules.allowance(self._at_most(granted)))
                 for granted in cases
             },
         }
         return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1).encode("utf-8")
+
+    def _at_most(self, granted: Purposes) -> Purposes:
+        """Return what passes at most while purposes are granted: all vendors that may serve them too."""
+        return granted | self.platform.vendors(granted) if self.platform else granted
 
     def _key_of(
         self,
@@ -358,6 +406,10 @@ class Site:
                 _log.exception("on_withdraw failed; the withdrawal itself holds")
 
 
+def _values(sent: tuple[bytes, ...], name: bytes) -> set[bytes]:
+    return {value for header in sent if name in header for value in value_of(header, name)}
+
+
 def origin(policy: Policy) -> str:
     """Return the log's name: where it is published, without a scheme (tlog-tiles, "Parameters")."""
     return f"{policy.site.origins[0].partition('://')[2]}{policy.site.prefix}/log"
@@ -377,14 +429,18 @@ def _mode(policy: Policy, *, observed: bool) -> str:
 class Exchange:
     """One request through the gate, and then its response."""
 
-    def __init__(self, site: Site, request: Request) -> None:
+    def __init__(self, site: Site, request: Request, kept: RawHeaders | None = None) -> None:
+        """`kept` is what the answer leaves on the device, our own cookie first: it is on record now."""
         self.site = site
         self.request = request
-        self._visitor = visitor = site.visitor(request)
+        self.kept = kept or []
+        ours = self.kept[0][1].partition(b";")[0].partition(b"=")[2] if self.kept else None
+        self._visitor = visitor = site.visitor(request, ours)
         self.consent = visitor.consent
         self.allowance = visitor.allowance
         self.destination = request.first(b"sec-fetch-dest") or b""
-        self.swept = () if request.first(b"sec-purpose") else visitor.held
+        # What is kept removes what is held already.
+        self.swept = () if request.first(b"sec-purpose") or self.kept else visitor.held
         self.endpoint = (request.path + "/").startswith(site.prefix)
         self.reply = None if self.endpoint or site.observer else self._closed()
         if site.observer:
@@ -412,10 +468,31 @@ class Exchange:
         )
 
     @property
+    def change(self) -> Change | None:
+        """What is to be recorded before this page is asked for: its visitor has chosen elsewhere.
+
+        Only where a window goes to a page; what is fetched for one, or in advance, waits for that.
+        """
+        request, found = self.request, self._visitor.unrecorded
+        if found is None or self.kept or self.endpoint or self.site.observer:
+            return None
+        opened = self.destination == b"document" or (
+            not self.destination and b"text/html" in b",".join(request.every(b"accept"))
+        )
+        if request.method != "GET" or not opened or request.first(b"sec-purpose"):
+            return None
+        return endpoints.noted(self.site.desk, self.asked, found)
+
+    @property
     def edge_key(self) -> str:
-        """The key under which an edge may keep what this request gets: its state, and what it is for."""
+        """The key under which an edge may keep what this request gets: its state, and what it is for.
+
+        Nothing is ever kept for those whose choice is to be recorded: they have to come through.
+        """
         destination = self.destination or b"document"
-        return f"{self.key}-{destination.decode('latin-1') if destination.isalpha() else 'other'}"
+        new = "-new" if self._visitor.unrecorded else ""
+        kind = destination.decode("latin-1") if destination.isalpha() else "other"
+        return f"{self.key}-{kind}{new}"
 
     @property
     def frame(self) -> Service | None:
@@ -427,7 +504,7 @@ class Exchange:
         """The state that a page is rewritten for: two visitors with the same key get the same bytes."""
         consent = self.consent
         return self.site.key(
-            consent.granted,
+            consent.passes,
             consent.asks,
             consent.signal,
             self._visitor.objected,
@@ -463,7 +540,7 @@ class Exchange:
     @property
     def edge(self) -> bool:
         """Whether a cache in front keeps pages by state."""
-        return self.site.policy.site.edge_cache
+        return self.site.policy.site.edge_cache and not (self.kept or self._visitor.unrecorded)
 
     @property
     def quiet(self) -> bool:
@@ -513,7 +590,8 @@ class Exchange:
     def failure(self, status: int) -> Reply:
         """Return our own page for an upstream that did not answer (502, 503, 504) or a refusal."""
         kind = {502: "upstream", 503: "unavailable", 504: "timeout"}.get(status, "other")
-        return endpoints.problem(self.site.desk, self.asked, status, kind)
+        reply = endpoints.problem(self.site.desk, self.asked, status, kind)
+        return replace(reply, headers=[*reply.headers, *self.kept])
 
     def forwarded_for(self, peer: str) -> str:
         """Return the visitor's address as upstream may see it.
@@ -531,12 +609,14 @@ class Exchange:
         return str(ipaddress.ip_network(f"{address}/{bits}", strict=False).network_address)
 
     def _closed(self) -> Reply | None:
-        found = self.site.rules.closed(self.request.path, self.consent.granted)
+        found = self.site.rules.closed(self.request.path, self.consent.passes)
         if found is None:
             return None
         if isinstance(found, Feature):
-            return endpoints.closed(self.site.desk, self.asked, found.id)
-        return Reply(204, [(b"cache-control", b"private, no-store")])
+            reply = endpoints.closed(self.site.desk, self.asked, found.id)
+        else:
+            reply = Reply(204, [(b"cache-control", b"private, no-store")])
+        return replace(reply, headers=[*reply.headers, *self.kept])
 
     def _upstream(self) -> RawHeaders:
         """What the application may see: no client's word for ours, no place unless it was granted."""
@@ -620,7 +700,7 @@ class _PageFragments(Fragments):
         return not self._framed and self._closed(path) is not None
 
     def _closed(self, path: str) -> Feature | None:
-        found = self._exchange.site.rules.closed(path, self._exchange.consent.granted)
+        found = self._exchange.site.rules.closed(path, self._exchange.consent.passes)
         return found if isinstance(found, Feature) else None
 
     def _language(self, lang: str | None) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -15,10 +17,13 @@ import serving
 from bandeau import Bandeau
 from bandeau.adapters.asgi import Receive, Scope, Send, read_body, request_of
 from bandeau.adapters.proxy import Proxy
+from bandeau.ledger.log import Log
+from bandeau.ledger.place import store_at
 from bandeau.policy.file import loads
 from bandeau.wire.headers import RawHeaders
-from conftest import SMALL
+from conftest import MAPPED, SMALL
 from serving import Answered, ask
+from wire.tcf_strings import DAY, made
 
 PAGE = b"<html lang=en><head><title>t</title></head><body><p>x<iframe src=//social.localhost/f></iframe></body></html>"
 HTML = (b"content-type", b"text/html; charset=utf-8")
@@ -134,11 +139,11 @@ def wsgi_served(application: Any, port: int = 0) -> Iterator[int]:
     server.server_close()
 
 
-@pytest.fixture(scope="module", params=ADAPTERS)
-def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    folder = tmp_path_factory.mktemp(request.param)
+@contextlib.contextmanager
+def served(adapter: str, folder: Path, policy: str) -> Iterator[int]:
+    """Serve the site behind the gate, by one of the adapters."""
     with contextlib.ExitStack() as stack:
-        if request.param.startswith("django"):
+        if adapter.startswith("django"):
             from django.core.asgi import get_asgi_application
             from django.core.wsgi import get_wsgi_application
             from django.urls import re_path
@@ -147,23 +152,29 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             import bandeau.django
             from adapters import django_site
 
-            django_site.ready(folder, SMALL, re_path("", csrf_exempt(as_django)))
-            if request.param == "django":
+            django_site.ready(folder, policy, re_path("", csrf_exempt(as_django)))
+            stack.callback(bandeau.django.site().close)
+            if adapter == "django":
                 yield stack.enter_context(wsgi_served(get_wsgi_application()))
             else:
                 yield stack.enter_context(serving.running(get_asgi_application(), lifespan=False))
-            bandeau.django.site().close()
             return
-        made = Bandeau.from_policy(loads(SMALL), f"sqlite:///{folder / 'bandeau.db'}")
+        made = Bandeau.from_policy(loads(policy), f"sqlite:///{folder / 'bandeau.db'}")
         assert isinstance(made, Bandeau)
         stack.callback(made.close)
-        if request.param == "asgi":
+        if adapter == "asgi":
             yield stack.enter_context(serving.running(made.asgi(as_asgi), lifespan=False))
-        elif request.param == "wsgi":
+        elif adapter == "wsgi":
             yield stack.enter_context(wsgi_served(made.wsgi(as_wsgi)))
         else:
             behind = stack.enter_context(serving.running(as_asgi, lifespan=False))
             yield stack.enter_context(serving.running(Proxy(made, f"http://127.0.0.1:{behind}")))
+
+
+@pytest.fixture(scope="module", params=ADAPTERS)
+def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with served(request.param, tmp_path_factory.mktemp(request.param), SMALL) as found:
+        yield found
 
 
 def choice(port: int, body: bytes, *lines: bytes) -> Answered:
@@ -285,3 +296,32 @@ def test_paths_in_other_spellings_stay_closed(port: int) -> None:
 
 def test_the_seen_cookie_header_is_never_empty(port: int) -> None:
     assert "cookie" not in json.loads(ask(port, "/seen", b"Cookie: junk=1").body)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_platform_s_string_is_recorded_before_the_site_is_asked(
+    adapter: str, tmp_path: Path
+) -> None:
+    today = int(time.time()) // 86_400 * DAY
+    string = made((1, 2, 8, 11), (10, 20), special_features=(1,), created=today, updated=today)
+    sent = b"Cookie: euconsent-v2=" + string.encode()
+    fetched = b"Sec-Fetch-Dest: empty"
+
+    def told(answered: Answered) -> str:
+        return str(json.loads(answered.body)["bd-purposes"])
+
+    with served(adapter, tmp_path, MAPPED) as port:
+        assert told(ask(port, "/seen", sent, fetched)) == ""
+        page = ask(port, "/seen", sent)
+        assert told(page) == "audience, ads, social"
+        both = sent + b"; " + cookie_of(page).removeprefix(b"Cookie: ")
+        again = ask(port, "/seen", both, fetched)
+        assert told(again) == "audience, ads, social"
+        assert not again.every(b"set-cookie")
+        assert told(ask(port, "/seen", cookie_of(page))) == ""
+        assert choice(port, b"choice=all", both).status == 403
+        assert ask(port, "/slot/1", sent, fetched).status == 204
+        assert ask(port, "/slot/1", both, fetched).status == 404  # the site's own word
+    log = Log(store_at(f"sqlite:///{tmp_path / 'bandeau.db'}"))
+    assert [noted.decision.layer for noted in log.decisions()] == ["tcf"]
+    log.store.close()

@@ -108,8 +108,13 @@ def test_what_is_sound_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["cache"]["wrong"] == []  # whoever asks is told "refused", but by no cache
 
 
-def test_another_site_is_not_asked_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    site(monkeypatch, {})
+@pytest.mark.parametrize(
+    "answers", [{}, {"state": said({"state": "refused", "granted": [], "source": "tcf"})}]
+)
+def test_another_site_and_one_with_a_consent_platform_are_not_asked_further(
+    monkeypatch: pytest.MonkeyPatch, answers: dict[str, Answer]
+) -> None:
+    site(monkeypatch, answers)
     assert probed("http://www.own.example/", "/_b") == {}
 
 

@@ -149,7 +149,11 @@ class Sites:
 
 @contextlib.contextmanager
 def served(
-    folder: Path, pages: dict[str, bytes], *headers: tuple[bytes, bytes], network: str = "default"
+    folder: Path,
+    pages: dict[str, bytes],
+    *headers: tuple[bytes, bytes],
+    network: str = "default",
+    policy: str = POLICY,
 ) -> Iterator[Sites]:
     """Serve pages of a site behind the gate, and its third party, on one port."""
     bound: list[Sites] = []
@@ -166,7 +170,7 @@ def served(
         await bound[0](scope, receive, send)
 
     with serving.running(street, lifespan=False) as port:
-        text = POLICY.format(port=port).replace(
+        text = policy.format(port=port).replace(
             "[[purpose]]", f'network = "{network}"\n[[purpose]]', 1
         )
         site = Site.from_policy(loads(text), f"sqlite:///{folder / 'b.db'}")

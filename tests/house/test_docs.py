@@ -12,7 +12,8 @@ import pytest
 import bandeau
 from bandeau.cli import main
 from bandeau.endpoints import _PAGES
-from bandeau.policy.file import loads
+from bandeau.policy.file import loads, loads_with_warnings
+from conftest import MAPPED
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -79,3 +80,11 @@ def test_the_readme_s_policy_is_good_and_its_tests_exist() -> None:
 def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
         assert (page.parent / link).exists(), link
+
+
+def test_the_policy_for_a_consent_platform_is_good() -> None:
+    text = (ROOT / "docs" / "tcf.md").read_text("utf-8")
+    shown = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert shown
+    before = MAPPED.partition("[choice]")[0]
+    assert loads_with_warnings(before + shown[1], "docs")[1] == []

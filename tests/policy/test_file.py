@@ -17,7 +17,7 @@ from bandeau.policy.file import load, loads, loads_with_warnings
 from bandeau.policy.model import BUILT_IN_LANGUAGES
 from bandeau.policy.presets import PRESETS
 from bandeau.policy.schema import schema
-from conftest import SMALL
+from conftest import MAPPED, SMALL
 
 WRONG = {
     "BP002": ('id = "social"', 'id = "social'),
@@ -45,6 +45,57 @@ WORTH_SAYING = {
     "BP103": ('"*.ads.localhost"', '"social.localhost"'),
     "BP104": ('"http://www.own.localhost:9000"', '"http://own.example"'),
 }
+
+OF_A_PLATFORM = [
+    ("BP021", "[choice] · settings_url", 'settings_url = "/choices"', ""),
+    ("BP022", "[choice] · cookie", 'source = "tcf"', 'source = "tcf"\ncookie = "other"'),
+    ("BP022", "[choice] · cookie", 'purpose = "technical"\nmax_age_days', 'purpose = "ads"\nmax_age_days'),
+    ("BP023", '[[purpose]] "social" · tcf_purposes', "tcf_purposes = [1, 11]", ""),
+    ("BP025", '[[service]] "platform" · tcf_vendor', 'recipient = "Platform"', 'recipient = "P"\ntcf_vendor = 7'),
+    ("BP005", '[[purpose]] 1 "audience" · tcf_purposes[1]', "[1, 8]", "[1, 12]"),
+    ("BP005", '[[purpose]] 1 "audience" · tcf_purposes[0]', "[1, 8]", "[true]"),
+    ("BP005", '[[purpose]] 2 "ads" · tcf_special_features[0]', "features = [1]", "features = [3]"),
+    ("BP005", '[[service]] 3 "chain" · tcf_vendor', "tcf_vendor = 20", "tcf_vendor = 0"),
+    ("BP005", '[[service]] 3 "chain" · tcf_vendor', "tcf_vendor = 20", "tcf_vendor = 65536"),
+    ("BP005", "[choice] · settings_url", '"/choices"', '"javascript:open()"'),
+    ("BP005", "[choice] · settings_url", '"/choices"', '"//elsewhere.example/"'),
+    ("BP005", "[choice] · cookie", 'source = "tcf"', 'source = "tcf"\ncookie = "a=b"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "place", "written", "wrong"), OF_A_PLATFORM)
+def test_each_mistake_about_a_consent_platform_is_told(
+    number: str, place: str, written: str, wrong: str
+) -> None:
+    assert loads_with_warnings(MAPPED, "bandeau.toml")[1] == []
+    with pytest.raises(PolicyError) as caught:
+        loads(MAPPED.replace(written, wrong, 1))
+    (problem,) = caught.value.problems
+    assert (problem.id, problem.place) == (number, place)
+    assert problem.remedy
+
+
+def test_what_is_of_a_platform_is_refused_without_one_all_at_once() -> None:
+    with pytest.raises(PolicyError) as caught:
+        loads(MAPPED.replace('source = "tcf"', 'cookie = "own"'))
+    assert [problem.id for problem in caught.value.problems] == ["BP024"] * 10
+    assert {problem.place.rpartition(" ")[2] for problem in caught.value.problems} == {
+        "cookie",
+        "settings_url",
+        "tcf_purposes",
+        "tcf_special_features",
+        "tcf_vendor",
+    }
+
+
+def test_a_string_s_cookie_may_be_a_service_s_or_one_of_several() -> None:
+    loads(MAPPED.replace('name = "euconsent-v2"', 'name = "euconsent*"'))
+    loads(MAPPED.replace('purpose = "technical"\nmax_age', 'service = "platform"\nmax_age'))
+
+
+def test_a_platform_without_a_script_of_its_own_is_worth_saying() -> None:
+    found = loads_with_warnings(MAPPED.replace('["script", "connect"]', '["connect"]'), "")[1]
+    assert [(problem.id, problem.level) for problem in found] == [("BP105", "warning")]
 
 
 @pytest.mark.parametrize("number", WRONG)
@@ -169,6 +220,17 @@ def test_fingerprints_change_with_what_a_grant_is_about_and_not_with_words() -> 
     grown = loads(SMALL.replace('"*.ads.localhost"', '"*.more.localhost"'))
     assert fingerprints(grown)["ads"] != fingerprints(before)["ads"]
     assert fingerprints(grown)["social"] == fingerprints(before)["social"]
+
+
+def test_a_fingerprint_changes_with_the_mapping_to_a_platform() -> None:
+    before = fingerprints(loads(MAPPED))
+    for written, other, changed in (
+        ("tcf_purposes = [1, 8]", "tcf_purposes = [1, 8, 9]", {"audience"}),
+        ("tcf_special_features = [1]", "", {"ads"}),
+        ("tcf_vendor = 30", "tcf_vendor = 31", {"ads", "social"}),
+    ):
+        after = fingerprints(loads(MAPPED.replace(written, other)))
+        assert {one for one in before if before[one] != after[one]} == changed
 
 
 def test_a_host_has_one_spelling() -> None:

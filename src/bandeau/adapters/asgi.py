@@ -40,7 +40,7 @@ class Middleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = self.site.exchange(request_of(scope))
+        exchange = await self.site.recorded(self.site.exchange(request_of(scope)))
         if exchange.endpoint:
             body = await read_body(receive, self.site.max_form)
             if body is None:

@@ -91,7 +91,7 @@ class Proxy:
             await self._lifespan(receive, send)
             return
         request = self._request(scope)
-        exchange = self.site.exchange(request)
+        exchange = await self.site.recorded(self.site.exchange(request))
         if scope["type"] == "websocket":
             await self._websocket(scope, exchange, receive, send)
         else:

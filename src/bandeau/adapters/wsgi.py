@@ -32,7 +32,7 @@ class Middleware:
         self.site = site
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        exchange = self.site.exchange(request_of(environ))
+        exchange = self.site.recorded_sync(self.site.exchange(request_of(environ)))
         if exchange.endpoint:
             body = read_body(environ, self.site.max_form)
             reply = exchange.failure(413) if body is None else self.site.answer_sync(exchange, body)

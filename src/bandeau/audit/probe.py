@@ -141,9 +141,13 @@ class Visitor:
 
 
 def probed(url: str, prefix: str) -> Params:
-    """Return what the endpoints of a site answered; {} where they are not bandeau's. Raises OSError."""
+    """Return what the endpoints of a site answered; {} where nobody chooses with them. Raises OSError.
+
+    They are not bandeau's, or a consent platform asks there, and they take no choice.
+    """
     asked = _Probe(url, prefix)
-    if "granted" not in asked.visitor().ask("GET", f"{prefix}/state").json():
+    state = asked.visitor().ask("GET", f"{prefix}/state").json()
+    if "granted" not in state or state.get("source", "notice") != "notice":
         return {}
     chosen = asked.chosen()
     return {

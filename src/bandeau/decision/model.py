@@ -37,13 +37,20 @@ class Consent:
     """The choice in force for one request.
 
     `granted` and `asks` are purpose ids; `asks` are those the notice has still to ask for (none:
-    no first layer). `signal` says that the browser sent `Sec-GPC: 1`.
+    no first layer). `signal` says that the browser sent `Sec-GPC: 1`. `vendors` are those that a consent
+    platform's string lets serve a granted purpose (`tcf.vendor_id`); none where there is no platform.
     """
 
     state: State
     granted: frozenset[str] = frozenset()
     asks: frozenset[str] = frozenset()
     signal: bool = False
+    vendors: frozenset[str] = frozenset()
+
+    @property
+    def passes(self) -> frozenset[str]:
+        """What the gate is asked for: purposes and vendors."""
+        return self.granted | self.vendors if self.vendors else self.granted
 
     def allows(self, purpose: str) -> bool:
         """Say whether a purpose may be pursued now; an unknown purpose may not."""
@@ -76,6 +83,6 @@ class Decision:
     language: str
     signal: bool
     snapshot: int
-    layer: str = "api"  # where it was made: first, settings, place (at a feature), api
+    layer: str = "api"  # where it was made: first, settings, place (at a feature), api, tcf
     device: str = "unknown"  # phone, tablet, desktop, unknown
     replaces: int | None = None

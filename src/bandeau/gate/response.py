@@ -47,6 +47,7 @@ class Setting(Protocol):
     request: Request
     allowance: Allowance
     swept: tuple[bytes, ...]
+    kept: RawHeaders  # what the answer leaves on the device of ours
 
     @property
     def destination(self) -> bytes:
@@ -132,7 +133,7 @@ class Filtered:
             secure = setting.request.scheme == "https"
             swept = cookies.sweep(setting.swept, setting.host, setting.request.path, secure=secure)
             edge = seconds and setting.edge and not swept
-            out += swept
+            out += swept + setting.kept
             out = heads.for_edge(out, seconds) if edge else vary(out, b"Cookie", b"Sec-GPC")
         self.headers = self._guarded(out, kind, governed=governed)
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from bandeau.decision.model import TECHNICAL
+from bandeau.decision.tcf import vendor_id
 from bandeau.policy.model import Feature, Policy, Service, Tracker
 from bandeau.wire.hosts import parents, target
 
@@ -41,7 +42,7 @@ class Names:
 
 @dataclass(frozen=True, eq=False)
 class Allowance:
-    """What passes while exactly these purposes are granted."""
+    """What passes while exactly these purposes are granted, and these vendors may serve them."""
 
     granted: frozenset[str]
     names: dict[str, Names]
@@ -183,7 +184,9 @@ class Rules:
 
 
 def _need_of(service: Service) -> Need:
-    return (frozenset(service.needs_any or (service.purpose or "",)),)
+    purposes = service.needs_any or (service.purpose or "",)
+    vendor = service.tcf_vendor
+    return (frozenset(vendor_id(vendor, one) if vendor else one for one in purposes),)
 
 
 def _routed(routes: tuple[str, ...], spellings: frozenset[str]) -> bool:

@@ -6,7 +6,7 @@ r"""A decision's record: one line of text that a privacy officer can read; one s
     action   = accept_all | refuse_all | custom | add | withdraw | renew | signal
     index    = decimal, no zero in front: a place in the log
     language = 2 or 3 letters, as the notice was shown
-    layer    = first | settings | place | api         device = phone | tablet | desktop | unknown
+    layer    = first | settings | place | api | tcf   device = phone | tablet | desktop | unknown
     purpose  = [a-z][a-z0-9_-]{0,63}, each once, in the policy's order
 
     2026-11-24T19:25Z accept_all snapshot=0 language=fr layer=first device=phone signal=no
@@ -14,7 +14,8 @@ r"""A decision's record: one line of text that a privacy officer can read; one s
 
 The fixed fields come first and in this order, so that a purpose may be called as one of them. Which
 policy it answers, and in what words, stands in the snapshot. No address, no user agent, no path, no
-visitor; time no finer than the minute.
+visitor; time no finer than the minute. With layer tcf the choice was made elsewhere: it is what the
+string of a consent platform came to when it was first seen, and the string itself is not kept.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from bandeau.decision.model import Decision, Event
 from bandeau.errors import RecordError
 
 MAX_RECORD = 16_384  # bytes
-LAYERS = ("first", "settings", "place", "api")
+LAYERS = ("first", "settings", "place", "api", "tcf")
 DEVICES = ("phone", "tablet", "desktop", "unknown")
 _MAX_MINUTE = 4_223_371_680  # 10000-01-01T00:00Z
 _INDEX = r"0|[1-9][0-9]{0,18}"

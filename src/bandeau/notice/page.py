@@ -250,6 +250,7 @@ class Notice:
                 "max_age_days": policy.site.valid_days,
                 "content": ["index", "seal"],
             },
+            "choice": self.policy.choice.model_dump(mode="json", exclude_none=True),
             "purposes": [
                 {
                     "id": view.id,
@@ -268,15 +269,19 @@ class Notice:
         }
 
     def shown(self) -> dict[str, Any]:
-        """Return the notice as an undecided visitor is shown it: languages, style, script."""
-        consent = Consent(State.UNDECIDED, asks=frozenset(self.policy.consentable))
+        """Return the notice as an undecided visitor is shown it: languages, style, script.
+
+        Where a consent platform asks, nothing is asked here.
+        """
+        asks = self.policy.choice.source == "notice"
+        consent = Consent(State.UNDECIDED, asks=frozenset(self.policy.consentable if asks else ()))
         return {
             "style": self._style,
             "script": self._static["bandeau.js"].decode("utf-8"),
             "languages": {
                 lang: {
                     "first": self.first(lang, consent, back="/").decode(),
-                    "settings": self.settings(lang, consent, back="/"),
+                    "settings": self.settings(lang, consent, back="/") if asks else "",
                     "band": self.band(lang, consent, back="/").decode(),
                 }
                 for lang in self.policy.site.languages
@@ -327,6 +332,7 @@ class Notice:
             head=self._head,
             pages_css=self.static_url("pages.css"),
             digest=self._digest,
+            elsewhere=self.policy.choice.settings_url,
             titles={view.id: view.title for view in self._views[lang]},
             **values,
         )

@@ -177,6 +177,92 @@ def _exempt_conditions(tracker: Tracker, policy: Policy) -> list[tuple[bool, str
     ]
 
 
+def _choice(policy: Policy) -> Iterator[Problem]:
+    """What a string can open has to be said, and by whom it is changed (GDPR art. 7(3))."""
+    if policy.choice.source != "tcf":
+        yield from _without_strings(policy)
+        return
+    cookie = policy.choice.cookie
+    if policy.choice.settings_url is None:
+        yield Problem(
+            "BP021",
+            "[choice] · settings_url",
+            "nothing leads to the platform's settings, and a choice must be as easy to take back",
+            'settings_url = "/…"   # or "#id": what opens them on every page',
+        )
+    if not any(_keeps(tracker, cookie, policy) for tracker in policy.trackers):
+        yield Problem(
+            "BP022",
+            "[choice] · cookie",
+            f"{cookie!r} is no technical cookie here: it would be swept, and no choice would hold",
+            f'[[tracker]] name = "{cookie}", kind = "cookie", purpose = "technical", max_age_days = …',
+        )
+    for purpose in policy.purposes:
+        place = f'[[purpose]] "{purpose.id}"'
+        if purpose.id != "technical" and not purpose.tcf_purposes:
+            yield Problem(
+                "BP023",
+                f"{place} · tcf_purposes",
+                "no purpose of the TCF is named, so that no string could open it",
+                "tcf_purposes = [1, …]   # all of them must be consented to",
+            )
+        if purpose.id == "technical" and (purpose.tcf_purposes or purpose.tcf_special_features):
+            yield _needless(place, "tcf_purposes")
+    for service in policy.services:
+        if service.tcf_vendor and "technical" in (service.purpose, *service.needs_any):
+            yield _needless(f'[[service]] "{service.id}"', "tcf_vendor")
+
+
+def _without_strings(policy: Policy) -> Iterator[Problem]:
+    named: list[tuple[str, str]] = [
+        ("[choice]", key)
+        for key in ("cookie", "settings_url")
+        if key in policy.choice.model_fields_set
+    ]
+    for purpose in policy.purposes:
+        keys = ("tcf_purposes", "tcf_special_features")
+        named += [(f'[[purpose]] "{purpose.id}"', key) for key in keys if getattr(purpose, key)]
+    named += [(f'[[service]] "{s.id}"', "tcf_vendor") for s in policy.services if s.tcf_vendor]
+    for place, key in named:
+        yield Problem(
+            "BP024",
+            f"{place} · {key}",
+            "this is of a consent platform, and visitors choose with bandeau's notice",
+            '[choice] source = "tcf"   # or remove it',
+        )
+
+
+def _needless(place: str, key: str) -> Problem:
+    return Problem(
+        "BP025",
+        f"{place} · {key}",
+        "what is technical passes without consent: no string could close it",
+        "remove it, or name a purpose that needs consent",
+    )
+
+
+def _keeps(tracker: Tracker, cookie: str, policy: Policy) -> bool:
+    """Say whether a tracker is a first-party cookie that always passes, and that has this name."""
+    owner = next((s.purpose for s in policy.services if s.id == tracker.service), tracker.purpose)
+    named = tracker.name == cookie or (
+        tracker.name.endswith("*") and cookie.startswith(tracker.name[:-1])
+    )
+    return tracker.kind == "cookie" and tracker.party == "first" and owner == "technical" and named
+
+
+def _platform(policy: Policy) -> Iterator[Problem]:
+    hosts = [h for s in policy.services if s.purpose == "technical" for h in s.hosts]
+    scripted = any("script" in host.kinds for host in (*hosts, *policy.site.own_hosts))
+    if policy.choice.source == "tcf" and not scripted:
+        yield Problem(
+            "BP105",
+            "[choice] · source",
+            "no technical service has a host with scripts: only the site itself can bring the platform",
+            '[[service]] purpose = "technical", hosts = [{ host = "…", kinds = ["script", "connect"] }]',
+            "warning",
+        )
+
+
 def _repeats(policy: Policy) -> Iterator[Problem]:
     found = Counter((t.kind, t.name, t.purpose, t.service) for t in policy.trackers)
     for (kind, name, *_), count in found.items():
@@ -253,6 +339,8 @@ _RULES: tuple[Callable[[Policy], Iterator[Problem]], ...] = (
     _routes,
     _own_hosts,
     _exempt,
+    _choice,
+    _platform,
     _repeats,
     _unused,
     _open_pages,

@@ -27,8 +27,10 @@ def _substance(policy: Policy, purpose: str) -> dict[str, Any]:
     services = [s for s in policy.services if purpose in (s.purpose, *s.needs_any)]
     ids = {service.id for service in services}
     trackers = [t for t in policy.trackers if t.purpose == purpose or t.service in ids]
+    declared = policy.purpose(purpose)
     return {
-        "data": sorted(policy.purpose(purpose).data),
+        "data": sorted(declared.data),
+        "tcf": [sorted(declared.tcf_purposes), sorted(declared.tcf_special_features)],
         "services": sorted(map(_of_service, services)),
         "trackers": sorted(
             json.dumps(tracker.model_dump(mode="json"), sort_keys=True) for tracker in trackers

@@ -67,12 +67,24 @@ def _prefix(value: str) -> str:
     return value
 
 
+def _link(value: str) -> str:
+    if not re.fullmatch(r"(/(?!/)|https?://|#)[^\s\\]*", value):
+        raise ValueError('a link is a path from "/", an https URL, or "#id" on every page')
+    return value
+
+
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 HostName = Annotated[str, AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Route = Annotated[str, AfterValidator(_route)]
+Link = Annotated[str, AfterValidator(_link)]
+# IAB Europe, TCF Policies, appendix A: what later versions add no platform asks for yet.
+TcfPurpose = Annotated[int, Field(strict=True, ge=1, le=11)]
+TcfSpecialFeature = Annotated[int, Field(strict=True, ge=1, le=2)]
+TcfVendor = Annotated[int, Field(strict=True, ge=1, le=65_535)]  # 16 bits of the string
+CookieName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]  # RFC 6265bis 4.1.1
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1, two letters")]
 
 
@@ -182,6 +194,24 @@ class Site(_Table):
     )
 
 
+class Choice(_Table):
+    """Where visitors choose: with bandeau's notice, or with a consent platform that is there already."""
+
+    source: Literal["notice", "tcf"] = Field(
+        default="notice",
+        description='"tcf": a registered platform of the TCF asks; the string that it wrote is obeyed'
+        " (docs/tcf.md)",
+    )
+    cookie: CookieName = Field(
+        default="euconsent-v2",
+        description='"tcf": the first-party cookie in which the platform keeps the string',
+    )
+    settings_url: Link | None = Field(
+        default=None,
+        description='"tcf", required: where the platform\'s settings open, as a path, a URL or "#id"',
+    )
+
+
 class PurposeText(_Table):
     """What the notice says of a purpose, in one language."""
 
@@ -194,6 +224,12 @@ class Purpose(_Table):
 
     id: Id
     data: tuple[DataCategory, ...] = Field(default=(), description="categories of data it uses")
+    tcf_purposes: tuple[TcfPurpose, ...] = Field(
+        default=(), description='with source "tcf", required: purposes of the TCF, all consented to'
+    )
+    tcf_special_features: tuple[TcfSpecialFeature, ...] = Field(
+        default=(), description='with source "tcf": special features, all opted in to'
+    )
     text: dict[Language, PurposeText] = Field(default={}, description="titles and sentences")
 
 
@@ -212,6 +248,9 @@ class Service(_Table):
     )
     open: Literal["frame", "page"] | None = Field(
         default=None, description="a chain that cannot be listed: any https host, where it says"
+    )
+    tcf_vendor: TcfVendor | None = Field(
+        default=None, description='with source "tcf": its id there, consented to as well'
     )
     legal_name: Text | None = None
     role: Literal["processor", "controller", "joint_controller"] | None = None
@@ -310,6 +349,7 @@ class Policy(_Table):
     proof: Proof = Field(description="how long proofs are kept")
     controller: Controller
     site: Site
+    choice: Choice = Field(default=Choice(), description="where visitors choose")
     purposes: tuple[Purpose, ...] = Field(default=(), alias="purpose")
     measure: Measure = Field(default=Measure(), description="the counter of page views")
     register_: Register = Field(
