@@ -106,7 +106,7 @@ def test_the_log_says_what_is_enforced_and_says_it_once(tmp_path: Path) -> None:
         (mode,) = site.ledger.store.events([Kind.MODE])
         site.close()
     assert re.fullmatch(
-        r"since=\d{4}-\d\d-\d\dT\d\d:\d\dZ enforced=cookies,headers,browser-policy,markup,guard,sweep,routes"
+        r"since=\d{4}-\d\d-\d\dT\d\d:\d\dZ enforced=cookies,headers,browser-policy,markup,guard,sweep,routes,notice"
         r" paths=/\* network=default quiet=no policy=[0-9a-f]{10} bandeau=[0-9.]+",
         mode.detail,
     )

@@ -302,7 +302,7 @@ def test_the_address_is_cut_until_its_purpose_is_granted(tmp_path: Path) -> None
 
 def test_observing_changes_nothing_and_tells_everything(site: Site, policy: object) -> None:
     out = io.StringIO()
-    site.observer = Observer(out)
+    site.observer, site.layers = Observer(out), frozenset()
     exchange = site.exchange(request("/comments/1", [(b"cookie", b"junk=1; session=2")]))
     assert exchange.reply is None
     assert every(exchange.request_headers, b"cookie") == [b"junk=1; session=2"]

@@ -1,10 +1,10 @@
 """What the notice talks to, under one prefix: functions from a request to a reply, no sockets.
 
-    POST choice   audience
+    POST choice   audience   report
     GET settings   trackers   state   receipt   snapshot/<sha256>   log/checkpoint   log/tile/…
         static/<hash>/<name>   out   key   health   metrics
 
-Only the two POSTs change anything, and only when they come from a page of the same origin.
+Only the first two POSTs change anything, and only when they come from a page of the same origin.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bandeau.decision.moves import event_of, move
 from bandeau.decision.tcf import Unrecorded
 from bandeau.gate import cookies
 from bandeau.gate.connections import seal
+from bandeau.gate.observe import Violations
 from bandeau.gate.verdict import STORAGE, Rules
 from bandeau.ledger import record
 from bandeau.ledger.ledger import Ledger, Retry, Stored
@@ -44,6 +45,7 @@ _YEAR = 31_536_000  # seconds
 _WITHOUT_CLAIM = (
     "health",
     "metrics",
+    "report",
     "log/",
     "snapshot/",
     "static/",
@@ -66,6 +68,7 @@ class Desk:
     ledger: Ledger
     posted: Callable[[bytes], Posted | None]  # reads a form
     receipt_keys: tuple[bytes, ...]  # seal the cookie that finds a receipt, the newest first
+    violations: Violations | None = None  # takes browsers' reports, where they are asked for
     observed: bool = False  # nothing is enforced: then nothing of ours may say that it is
 
     @property
@@ -131,6 +134,10 @@ def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     if path == "audience":
         posted = asked.request.method == "POST"
         return _audience(desk, asked, body) if posted else _method(desk, asked, b"POST")
+    if path == "report" and desk.violations:
+        if asked.request.method != "POST":
+            return _method(desk, asked, b"POST")
+        return Reply(204 if desk.violations.take(body) else 429, [(b"cache-control", b"no-store")])
     if asked.request.method not in ("GET", "HEAD"):
         return _method(desk, asked, b"GET, HEAD")
     if path.startswith("static/"):

@@ -26,19 +26,20 @@ from bandeau.errors import ConflictError, LedgerError
 from bandeau.gate import connections, cookies, csp, guard
 from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Frame
-from bandeau.gate.observe import Observed, Observer
+from bandeau.gate.observe import Observed, Observer, Violations
 from bandeau.gate.pages import Pages
 from bandeau.gate.response import Filtered, may_be_page
 from bandeau.gate.strict import Parts
-from bandeau.gate.verdict import STORAGE, Allowance, Rules
+from bandeau.gate.verdict import STORAGE, Allowance, Rules, routed
 from bandeau.ledger.keys import Keys
 from bandeau.ledger.ledger import Ledger, Stored
 from bandeau.ledger.place import key_file, store_at
+from bandeau.ledger.switch import LEFT, Switch, switch_file
 from bandeau.measure import Views, view
 from bandeau.notice import Notice
 from bandeau.policy.digest import digest, fingerprints
 from bandeau.policy.file import load
-from bandeau.policy.model import Feature, Policy, Service
+from bandeau.policy.model import LAYERS, Feature, Policy, Service
 from bandeau.wire.codings import supported
 from bandeau.wire.cookies import value_of
 from bandeau.wire.headers import RawHeaders, without
@@ -105,13 +106,21 @@ class Site:
         ledger: Ledger,
         *,
         observer: Observer | None = None,
+        switch: Path | None = None,
         now: Callable[[], int] = lambda: int(time.time() // 60),
     ) -> None:
+        """With an `observer` nothing is enforced: it is told what would be.
+
+        `switch` is the file that stops all but the filtering of cookies while it is there.
+        """
+        rollout = policy.rollout
         self.on_withdraw: OnWithdraw | None = None
         self.policy = policy
         self.prefix = policy.site.prefix + "/"
         self.ledger = ledger
-        self.observer = observer
+        self.layers = frozenset[str]() if observer else frozenset(rollout.layers)
+        self.observer = observer or (Observer.appending(rollout.report) if rollout.report else None)
+        self._switch, self._switched = Switch(switch), False
         self._now = now
         self._keys = ledger.keys.derived("choice")
         self._string_cookie = policy.choice.cookie.encode("ascii")
@@ -123,8 +132,10 @@ class Site:
         self.published = ledger.published_policies()
         several = self.rules.own if len(self.rules.own) > 1 else ()
         self.narrowest = csp.policy(self.rules.allowance(frozenset()), sorted(several)).encode()
-        ledger.enforced(_mode(policy, observed=observer is not None))
-        snapshot = 0 if observer else ledger.snapshot(self._shown())  # observed, nothing is shown
+        ledger.enforced(mode(policy, self.layers))
+        snapshot = (
+            ledger.snapshot(self._shown()) if self.layers else 0
+        )  # observed, nothing is shown
         self.desk = Desk(
             rules=self.rules,
             notice=self.notice,
@@ -135,7 +146,8 @@ class Site:
             ledger=ledger,
             posted=endpoints.reader(policy),
             receipt_keys=ledger.keys.derived("receipt"),
-            observed=observer is not None,
+            observed=not self.layers,
+            violations=Violations(self.observer.saw) if self.observer and rollout.collect else None,
         )
         counted = policy.measure
         self.views = Views(ledger.store.address, counted.keep_days) if counted.page_views else None
@@ -179,7 +191,7 @@ class Site:
         try:
             keys = Keys(key_file(ledger), new=store.head() is None)
             opened = Ledger(store, keys, origin(policy), keep_days=policy.proof.keep_days)
-            return cls(policy, opened, observer=observer)
+            return cls(policy, opened, observer=observer, switch=switch_file(key_file(ledger)))
         except BaseException:
             store.close()
             raise
@@ -201,7 +213,19 @@ class Site:
             self.views.close()
         self.ledger.close()
         if self.observer:
-            self.observer.summary()
+            self.observer.close()
+
+    def layers_at(self, path: str) -> frozenset[str]:
+        """Return what is enforced on a path now; nothing where it is only looked at."""
+        on = self._switch.on
+        if on != self._switched:
+            self._switched = on
+            _log.warning("the switch is %s", "on: cookies alone are filtered" if on else "off")
+        if not self.layers or not (
+            "/*" in self.policy.rollout.paths or routed(self.policy.rollout.paths, path)
+        ):
+            return frozenset()
+        return self.layers & LEFT if on else self.layers
 
     def exchange(self, request: Request) -> Exchange:
         """Take a request's head through the gate. Never raises for what a visitor sent."""
@@ -349,6 +373,7 @@ class Site:
         objected: bool,  # noqa: FBT001 (as above)
         language: str,
         own: bool,  # noqa: FBT001 (as above)
+        layers: frozenset[str],
     ) -> str:
         return heads.state_key(
             self.current.digest,
@@ -360,6 +385,7 @@ class Site:
             str(objected),
             language,
             str(own),
+            *sorted(set(LAYERS) - layers),
         )
 
     def _parts_of(self, scheme: str, host: str) -> Parts:
@@ -415,12 +441,16 @@ def origin(policy: Policy) -> str:
     return f"{policy.site.origins[0].partition('://')[2]}{policy.site.prefix}/log"
 
 
-def _mode(policy: Policy, *, observed: bool) -> str:
+def mode(policy: Policy, layers: frozenset[str]) -> str:
     """Say what is enforced from now on, for the log: one line, nothing private in it."""
     site = policy.site
-    layers = "cookies headers browser-policy markup guard sweep routes"
+    enforced = ",".join(one for one in LAYERS if one in layers)
+    observed = ",".join(one for one in LAYERS if one not in layers)
+    said = " ".join(
+        f"{word}={some}" for word, some in (("enforced", enforced), ("observed", observed)) if some
+    )
     return (
-        f"{'observed' if observed else 'enforced'}={layers.replace(' ', ',')} paths=/*"
+        f"{said} paths={','.join(policy.rollout.paths)}"
         f" network={site.network} quiet={'yes' if site.quiet else 'no'}"
         f" policy={digest(policy)[: cookie.POLICY_DIGITS]} bandeau={version('bandeau')}"
     )
@@ -439,14 +469,19 @@ class Exchange:
         self.consent = visitor.consent
         self.allowance = visitor.allowance
         self.destination = request.first(b"sec-fetch-dest") or b""
+        self.layers = layers = site.layers_at(request.path)
         # What is kept removes what is held already.
-        self.swept = () if request.first(b"sec-purpose") or self.kept else visitor.held
+        swept = "sweep" in layers and not request.first(b"sec-purpose") and not self.kept
+        self.swept = visitor.held if swept else ()
         self.endpoint = (request.path + "/").startswith(site.prefix)
-        self.reply = None if self.endpoint or site.observer else self._closed()
-        if site.observer:
-            self.request_headers = self._observed_request()
-        else:  # our own pages have no upstream
-            self.request_headers = [] if self.endpoint else self._upstream()
+        self.reply = self._closed() if "routes" in layers and not self.endpoint else None
+        if self.endpoint and site.layers:  # our own pages have no upstream
+            self.request_headers: RawHeaders = []
+        else:
+            self.request_headers = self._upstream() if layers else self._observed_request()
+        if site.observer and "cookies" not in layers:
+            for name in visitor.held:
+                site.observer.saw("cookie read", name.decode("latin-1"), request.path)
 
     @property
     def language(self) -> str:
@@ -474,7 +509,7 @@ class Exchange:
         Only where a window goes to a page; what is fetched for one, or in advance, waits for that.
         """
         request, found = self.request, self._visitor.unrecorded
-        if found is None or self.kept or self.endpoint or self.site.observer:
+        if found is None or self.kept or self.endpoint or not self.layers:
             return None
         opened = self.destination == b"document" or (
             not self.destination and b"text/html" in b",".join(request.every(b"accept"))
@@ -510,7 +545,15 @@ class Exchange:
             self._visitor.objected,
             self.language,
             self._visitor.own,
+            self.layers,
         )
+
+    @property
+    def reported(self) -> bytes | None:
+        """The policy that pages are to be looked at with, where it is not enforced."""
+        if not self.site.desk.violations:
+            return None
+        return csp.reported(self.policy, f"{self.site.policy.site.prefix}/report")
 
     @property
     def narrowest(self) -> bytes:
@@ -572,9 +615,16 @@ class Exchange:
 
     def response(self, status: int, headers: RawHeaders) -> Filtered | Observed:
         """Take the head of upstream's response through the gate."""
-        if self.site.observer:
-            return Observed(self.site.observer, self.request, self.allowance, status, headers)
+        looked = None
+        if self.site.observer and len(self.layers) < len(LAYERS):
+            looked = Observed(
+                self.site.observer, self.request, self.allowance, status, headers, self.reported
+            )
+            if not self.layers:
+                return looked
         filtered = Filtered(self, status, headers)
+        if looked:
+            filtered.beside(looked)
         if self.site.views and self._visitor.own and not self._visitor.objected:
             viewed = view(self.request, status, page=filtered.page, own=self.site.rules.own)
             if viewed:
@@ -583,7 +633,7 @@ class Exchange:
 
     def informational(self, headers: RawHeaders) -> RawHeaders:
         """Filter a 1xx response, of which only 103 says anything (RFC 8297)."""
-        if self.site.observer:
+        if "headers" not in self.layers:
             return headers
         return heads.reaching(headers, self.request.url, self.allowance.allows)
 
@@ -621,7 +671,11 @@ class Exchange:
     def _upstream(self) -> RawHeaders:
         """What the application may see: no client's word for ours, no place unless it was granted."""
         request, visitor = self.request, self._visitor
-        dropped, hidden = visitor.dropped, visitor.hidden
+        dropped, hidden, told = visitor.dropped, visitor.hidden, visitor.told
+        if "cookies" not in self.layers:
+            dropped, told = dropped - {b"cookie"}, told[-1:]
+        if "headers" not in self.layers:
+            hidden = heads.OURS
         out = [
             pair
             for pair in request.headers
@@ -635,14 +689,10 @@ class Exchange:
         if page or request.first(b"if-none-match"):
             out = heads.conditional(out, self.key, page=page)
         out.append((b"accept-encoding", _codings(request.every(b"accept-encoding"))))
-        out += visitor.told
+        out += told
         return out
 
     def _observed_request(self) -> RawHeaders:
-        observer = self.site.observer
-        if observer:
-            for name in self._visitor.held:
-                observer.saw("cookie read", name.decode("latin-1"), self.request.path)
         return without(self.request.headers, b"available-dictionary")
 
 
@@ -654,23 +704,26 @@ class _PageFragments(Fragments):
         self._notice = exchange.site.notice
         self._nonce = nonce
         self._framed = framed
+        self._asks = "notice" in exchange.layers
         request = exchange.request
         self._back = request.path + (f"?{request.query}" if request.query else "")
 
     def head(self) -> bytes:
         data = guard_data(self._exchange.allowance)
+        tag = b""
         if self._exchange.frame:  # an open chain: its page may reach any host
             data = replace(data, hosts=("*",))
-        tag = guard.tag(data, self._nonce)
-        return tag if self._framed else tag + self._notice.head(self._nonce)
+        if "guard" in self._exchange.layers:
+            tag = guard.tag(data, self._nonce)
+        return tag if self._framed or not self._asks else tag + self._notice.head(self._nonce)
 
     def body(self, lang: str | None) -> bytes:
-        if self._framed or not self._exchange.own:
+        if self._framed or not self._exchange.own or not self._asks:
             return b""
         return self._notice.first(self._language(lang), self._exchange.consent, back=self._back)
 
     def end(self, lang: str | None) -> bytes:
-        if self._framed:
+        if self._framed or not self._asks:
             return b""
         return self._notice.band(self._language(lang), self._exchange.consent, back=self._back)
 
@@ -700,6 +753,8 @@ class _PageFragments(Fragments):
         return not self._framed and self._closed(path) is not None
 
     def _closed(self, path: str) -> Feature | None:
+        if "routes" not in self._exchange.layers:
+            return None
         found = self._exchange.site.rules.closed(path, self._exchange.consent.passes)
         return found if isinstance(found, Feature) else None
 

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -19,7 +19,8 @@ from bandeau.audit import known
 from bandeau.audit.inventory import OWN
 from bandeau.audit.observe import Observation, file_of, host_of, site_of
 from bandeau.audit.scenario import Run
-from bandeau.decision.model import TECHNICAL
+from bandeau.policy.model import Policy
+from bandeau.wire.hosts import matches
 
 _KINDS = {  # Chromium's resource types to kinds of the policy
     "Script": "script",
@@ -74,6 +75,7 @@ class _Party:
     )  # paths of own frames it came out of; "": the page
     frame: str = ""  # the one whose chain it begins, where that brings others at each load
     others: list[str] = field(default_factory=list)
+    recipient: str = ""  # as a policy names it already
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +97,67 @@ def draft(url: str, runs: Sequence[Run]) -> str:
     """Return a policy file for a site as runs of it were seen; `bandeau check` accepts it."""
     seen = [one for run in runs for one in run.observations]
     parties = _parties(runs)
+    tables = _tables(url, parties, list(_items(seen, parties)))
+    return "\n\n".join([_head(url, _own_hosts(url, seen)), *tables]) + "\n"
+
+
+def missing(policy: Policy, url: str, runs: Sequence[Run]) -> str:
+    """Return the tables to add to a policy for what was seen and it does not declare; "" for none."""
+    parties = _parties(runs)
+    taken = {service.id for service in policy.services}
+    for owner, party in list(parties.items()):
+        for host, kinds in list(party.hosts.items()):
+            party.hosts[host] = {kind for kind in kinds if not _declared(policy, host, kind)}
+            if not party.hosts[host]:
+                del party.hosts[host]
+        if not party.hosts:
+            del parties[owner]
+            continue
+        of = next((s for s in policy.services for h in s.hosts if site_of(h.host) == owner), None)
+        if of:  # somebody who is declared, with less than was seen
+            party.purpose, party.sure = of.purpose or of.needs_any[0], True
+            party.recipient = of.recipient
+        while party.id in taken:
+            party.id += "-more"
+    seen = [one for run in runs for one in run.observations]
+    items = [
+        one
+        for one in _items(seen, parties)
+        if not any(t.kind == one.kind and _named(t.name, one.name) for t in policy.trackers)
+    ]
+    declared = {purpose.id for purpose in policy.purposes}
+    tables = _tables(url, parties, items, declared)
+    return "\n\n".join(tables) + "\n" if tables else ""
+
+
+def _declared(policy: Policy, host: str, kind: str) -> bool:
+    hosts = [*policy.site.own_hosts, *(h for service in policy.services for h in service.hosts)]
+    return any(matches(one.host, host) and kind in (*one.kinds, "any") for one in hosts)
+
+
+def _named(pattern: str, name: str) -> bool:
+    star = pattern.endswith("*")
+    return name.startswith(pattern[:-1]) if star else name == pattern
+
+
+def _tables(
+    url: str, parties: dict[str, _Party], items: Sequence[_Item], declared: Container[str] = ()
+) -> list[str]:
+    """Return purposes that are not `declared`, services and trackers, each a table with its evidence."""
     home = site_of(_host(url))
     services = list({party.id: party for party in parties.values()}.values())
-    items = list(_items(seen, parties))
-    own = _own_hosts(url, seen)
-    purposes = [
-        purpose
-        for purpose in ("social", "video", "audience", "profiles", "ads")
-        if purpose in {party.purpose for party in parties.values()} | {one.purpose for one in items}
-    ]
-    parts = [_head(url, own)]
-    for purpose in purposes:
-        data = ", ".join(f'"{one}"' for one in _DATA[purpose])
-        parts.append(f'[[purpose]]\nid = "{purpose}"\ndata = [{data}] # check: what it really uses')
+    used = {party.purpose for party in services} | {one.purpose for one in items}
+    parts = []
+    for purpose in dict.fromkeys((*_DATA, *sorted(used))):
+        if purpose in used and purpose in _DATA and purpose not in declared:
+            parts.append(_purpose_of(purpose))
         parts += [_service(one, home) for one in services if one.purpose == purpose]
-    parts += [_service(one, home) for one in services if one.purpose == TECHNICAL]
-    parts += [_tracker(one) for one in items]
-    return "\n\n".join(parts) + "\n"
+    return parts + [_tracker(one) for one in items]
+
+
+def _purpose_of(purpose: str) -> str:
+    data = ", ".join(f'"{one}"' for one in _DATA[purpose])
+    return f'[[purpose]]\nid = "{purpose}"\ndata = [{data}] # check: what it really uses'
 
 
 def _head(url: str, own: dict[str, set[str]]) -> str:
@@ -158,7 +204,8 @@ def _parties(runs: Sequence[Run]) -> dict[str, _Party]:
             party = found.setdefault(owner, _Party(_id(owner), purpose, sure, one))
             if sure and not party.sure:
                 party.purpose, party.sure = purpose, True
-            party.hosts[one.host].add(_KINDS.get(str(one.detail.get("type", "")), "connect"))
+            kind = one.detail.get("kind") or _KINDS.get(str(one.detail.get("type", "")), "connect")
+            party.hosts[one.host].add(str(kind))
             party.loads.add(load)
             outer = [place for step in one.chain if (place := file_of(step)) in frames]
             party.within.add(urlsplit(outer[-1]).path if outer else "")
@@ -285,7 +332,7 @@ def _told(whose: known.Known | None) -> str:
 
 def _service(party: _Party, home: str) -> str:
     whose = next((one for host in sorted(party.hosts) if (one := known.of_host(host))), None)
-    who = _quoted(whose.owner if whose else party.id)
+    who = _quoted(party.recipient or (whose.owner if whose else party.id))
     own = [step for step in party.first.chain if site_of(_host(step)) == home]
     by = f"\n# started by {_line(own[0])}" if own else ""
     doubt = "" if party.sure else " # check: no word tells what it is for"
@@ -294,7 +341,7 @@ def _service(party: _Party, home: str) -> str:
         "[[service]]",
         f'id = "{party.id}"',
         f'purpose = "{party.purpose}"{doubt}',
-        f"recipient = {who} # check: who it is",
+        f"recipient = {who}{'' if party.recipient else ' # check: who it is'}",
     ]
     if party.frame:
         some = _line(", ".join(sorted(party.others)[:2]))

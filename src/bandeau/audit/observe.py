@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from publicsuffixlist import PublicSuffixList
 
 from bandeau.audit.watch import Raw
-from bandeau.wire.cookies import attributes, name_value, removes
+from bandeau.wire.cookies import attributes, lifetime, name_value, removes
 
 _DAY = 86_400  # seconds
 LONG = 8  # characters, from which on a value can tell visitors apart
@@ -433,22 +433,6 @@ _HANDLERS = {  # event to the method that reads it
     "DOMStorage.domStorageItemAdded": "_on_item",
     "DOMStorage.domStorageItemUpdated": "_on_item",
 }
-
-
-def lifetime(line: bytes, now: datetime) -> int | None:
-    """Return the seconds that a Set-Cookie line asks for, as written; None for a session cookie."""
-    given = attributes(line)
-    age = given.get(b"max-age", b"")
-    if re.fullmatch(rb"-?[0-9]{1,18}", age):
-        return max(0, int(age))
-    if given.get(b"expires"):
-        try:
-            until = parsedate_to_datetime(given[b"expires"].decode("latin-1").replace("-", " "))
-        except (ValueError, TypeError):
-            return None
-        until = until if until.tzinfo else until.replace(tzinfo=UTC)
-        return max(0, round((until - now).total_seconds()))
-    return None
 
 
 def days(seconds: int | None) -> float | None:

@@ -15,8 +15,10 @@ _COMMANDS = {
         "Say what a rule of the inspector asks, how it is decided, and what to do.",
     ),
     "init": ("init", "Draft a policy for a site that runs."),
+    "learn": ("learn", "Say what a policy is missing, out of what was seen and not enforced."),
     "ledger": ("ledger", "Show, prove, check, erase and publish what was decided."),
     "proxy": ("proxy", "Stand in front of a site."),
+    "switch": ("switch", "Filter nothing but cookies while a site is in trouble, and go back."),
 }
 
 

@@ -22,6 +22,10 @@ _DIRECTIVES = {
     "connect": "connect-src",
     "object": "object-src",
 }
+_KINDS = {directive: kind for kind, directive in _DIRECTIVES.items()} | {
+    "form-action": "form",
+    "worker-src": "script",
+}
 _BASE = ("'self'", "data:", "blob:", "'unsafe-inline'", "'unsafe-eval'")
 _FRAME_SANDBOX = (
     "allow-scripts",
@@ -64,6 +68,20 @@ def frame_policy(allowance: Allowance, kinds: Iterable[str], *, plain: bool = Fa
         "sandbox": _FRAME_SANDBOX,
     }
     return _single(lists, rest)
+
+
+def reported(policy: bytes, to: str) -> bytes:
+    """Return a policy's value for Content-Security-Policy-Report-Only, with reports to a path of ours.
+
+    `report-uri` (CSP3 6.5.1) is the one way that every engine knows.
+    """
+    where = b"; report-uri " + to.encode("ascii")
+    return b", ".join(one + where for one in policy.split(b", "))
+
+
+def kind_of(directive: str) -> str:
+    """Return the kind of host that a violated directive is about (CSP3 5.3, "effective directive")."""
+    return _KINDS.get(directive.removesuffix("-elem").removesuffix("-attr"), "connect")
 
 
 def _sources(hosts: Iterable[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Protocol
 from bandeau.gate import cookies, csp, strict
 from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Markup
+from bandeau.gate.observe import PAGES, REPORT_ONLY, Observed
 from bandeau.gate.pages import Pages
 from bandeau.gate.verdict import Allowance
 from bandeau.policy.model import Service
@@ -22,7 +23,6 @@ from bandeau.wire.codings import Coder, decoder, encoder, supported
 from bandeau.wire.headers import RawHeaders, first, replaced, tokens, vary
 from bandeau.wire.messages import Request
 
-PAGES = (b"text/html", b"application/xhtml+xml")
 _SHOWN = frozenset((b"document", b"iframe", b"frame", b"embed", b"object", b"fencedframe"))
 # What a response may be fetched as when its own policy governs what runs in it.
 _GOVERNED = _SHOWN | {
@@ -31,6 +31,8 @@ _GOVERNED = _SHOWN | {
 _PASSIVE = (b"image/", b"audio/", b"video/", b"font/")
 _UNREADABLE = b"<!doctype html><title>502</title><p>This page came in a coding that cannot be read."
 _MARK = 3  # bytes of the longest byte order mark
+_INSERT = frozenset(("guard", "notice"))  # the layers that put something into a page
+_REWRITE = _INSERT | {"markup"}
 _BODILESS = (204, 205, 304)
 _KINDS = {
     b"iframe": "frame",
@@ -48,6 +50,11 @@ class Setting(Protocol):
     allowance: Allowance
     swept: tuple[bytes, ...]
     kept: RawHeaders  # what the answer leaves on the device of ours
+    layers: frozenset[str]  # what is enforced here
+
+    @property
+    def reported(self) -> bytes | None:
+        """The policy that pages are to be looked at with, where it is not enforced."""
 
     @property
     def destination(self) -> bytes:
@@ -108,7 +115,7 @@ class Filtered:
         self._setting = setting
         self.status = status
         self.passthrough = True
-        self._stages: list[Coder | Markup] = []
+        self._stages: list[Coder | Markup | Observed] = []
         self._slot: tuple[object, ...] | None = (
             None  # what a rewritten page depends on, but its bytes
         )
@@ -117,13 +124,14 @@ class Filtered:
         destination = setting.destination
         governed = page or destination in _GOVERNED
         out, names = upstream, [name for name, _ in upstream]
-        if b"set-cookie" in names:
+        layers = setting.layers
+        if b"set-cookie" in names and "cookies" in layers:
             out = cookies.response(out, setting.allowance).headers
-        if not heads.JUDGED.isdisjoint(names):
+        if not heads.JUDGED.isdisjoint(names) and "headers" in layers:
             out = heads.reaching(out, setting.request.url, setting.allowance.allows)
-        if status in heads.REDIRECTS:
+        if status in heads.REDIRECTS and "headers" in layers:
             out = self._redirect(out)
-        if page and status != 206:  # noqa: PLR2004
+        if page and status != 206 and layers & _REWRITE:  # noqa: PLR2004
             out = self._rewriting(out)
         if governed:
             out = heads.personal(heads.tagged(out, setting.key))
@@ -136,6 +144,11 @@ class Filtered:
             out += swept + setting.kept
             out = heads.for_edge(out, seconds) if edge else vary(out, b"Cookie", b"Sec-GPC")
         self.headers = self._guarded(out, kind, governed=governed)
+
+    def beside(self, look: Observed) -> None:
+        """Let somebody look at what comes from upstream: at what is not enforced here."""
+        if not self.passthrough:
+            self._stages.insert(0, look)
 
     @property
     def lasting(self) -> bool:
@@ -182,19 +195,23 @@ class Filtered:
         setting = self._setting
         coding = b", ".join(tokens(out, b"content-encoding")).decode("latin-1")
         framed = setting.destination not in (b"", b"document")
-        out, nonce = strict.admit(out, setting.parts)
+        layers, nonce = setting.layers, None
+        if layers & _INSERT:
+            out, nonce = strict.admit(out, setting.parts)
         out = heads.of_other_bytes(out)
         if self.status in _BODILESS or setting.request.method == "HEAD":
             return out
         self.passthrough = False
         whole = setting.destination in (b"", b"document", b"iframe", b"frame", b"embed", b"object")
         xml = (first(out, b"content-type") or b"").lower().startswith(b"application/xhtml+xml")
+        inserts = whole and not xml and layers & _INSERT
+        fragments = setting.fragments(nonce, framed=framed) if inserts else None
         markup = Markup(
             base=setting.request.url,
-            allows=_allows(setting),
-            fragments=setting.fragments(nonce, framed=framed) if whole and not xml else None,
+            allows=_allows(setting) if "markup" in layers else _everybody,
+            fragments=fragments,
             xml=xml,
-            outbound=setting.outbound,
+            outbound=setting.outbound if "markup" in layers else None,
             quiet=setting.quiet,
         )
         content_type = first(out, b"content-type") or b""
@@ -218,6 +235,11 @@ class Filtered:
         setting = self._setting
         if kind.startswith(_PASSIVE) and b"svg" not in kind and not governed:
             return out
+        if "headers" in setting.layers and governed and "geolocation" not in setting.allowance.data:
+            out = [*out, (b"permissions-policy", b"geolocation=()")]
+        if "browser-policy" not in setting.layers:
+            told = setting.reported if governed else None
+            return [*out, (REPORT_ONLY, told)] if told else out
         policy = setting.policy if governed else setting.narrowest
         if governed and setting.frame:
             kinds = {kind for host in setting.frame.hosts for kind in host.kinds}
@@ -228,9 +250,11 @@ class Filtered:
             out.append((b"connection-allowlist", setting.connections.encode("ascii")))
         if not kind:
             out.append((b"x-content-type-options", b"nosniff"))
-        if governed and "geolocation" not in setting.allowance.data:
-            out.append((b"permissions-policy", b"geolocation=()"))
         return out
+
+
+def _everybody(_host: str, _kind: str) -> bool:
+    return True
 
 
 def _allows(setting: Setting) -> Callable[[str, str], bool]:

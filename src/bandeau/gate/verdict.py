@@ -189,6 +189,11 @@ def _need_of(service: Service) -> Need:
     return (frozenset(vendor_id(vendor, one) if vendor else one for one in purposes),)
 
 
+def routed(routes: tuple[str, ...], path: str) -> bool:
+    """Say whether a path, in any spelling of it, is one of these routes."""
+    return _routed(routes, _spellings(path))
+
+
 def _routed(routes: tuple[str, ...], spellings: frozenset[str]) -> bool:
     for route in routes:
         start = route.removesuffix("*").casefold()

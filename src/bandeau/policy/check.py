@@ -263,6 +263,25 @@ def _platform(policy: Policy) -> Iterator[Problem]:
         )
 
 
+def _rollout(policy: Policy) -> Iterator[Problem]:
+    rollout = policy.rollout
+    if not rollout.whole and rollout.report is None:
+        yield Problem(
+            "BP026",
+            "[rollout] · report",
+            "not everything is enforced, and nothing says where the rest is reported",
+            'report = "seen.jsonl"',
+        )
+    if rollout.layers and "notice" not in rollout.layers:
+        yield Problem(
+            "BP106",
+            "[rollout] · layers",
+            "what needs consent is held back, and no notice asks for it",
+            'add "notice"',
+            "warning",
+        )
+
+
 def _repeats(policy: Policy) -> Iterator[Problem]:
     found = Counter((t.kind, t.name, t.purpose, t.service) for t in policy.trackers)
     for (kind, name, *_), count in found.items():
@@ -341,6 +360,7 @@ _RULES: tuple[Callable[[Policy], Iterator[Problem]], ...] = (
     _exempt,
     _choice,
     _platform,
+    _rollout,
     _repeats,
     _unused,
     _open_pages,

@@ -1,7 +1,7 @@
 """What a decision quotes of a policy: its digest, and a fingerprint for each purpose.
 
-The digest changes with anything. A fingerprint changes only with what a grant of that purpose is
-about: services, hosts, trackers, recipients, data. Wording is not part of it.
+The digest changes with anything but how much is enforced. A fingerprint changes only with what a
+grant of that purpose is about: services, hosts, trackers, recipients, data. Wording is not part of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bandeau.policy.model import Policy, Service
 
 def digest(policy: Policy) -> str:
     """Return the SHA-256 of the policy, 64 hex digits."""
-    return _sha256(policy.model_dump(mode="json", by_alias=True))
+    return _sha256(policy.model_dump(mode="json", by_alias=True, exclude={"rollout"}))
 
 
 def fingerprints(policy: Policy) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -21,6 +21,10 @@ Kind = Literal["script", "style", "image", "font", "media", "frame", "connect", 
 TrackerKind = Literal[
     "cookie", "local_storage", "session_storage", "indexed_db", "cache", "service_worker"
 ]
+Layer = Literal[
+    "cookies", "headers", "browser-policy", "markup", "guard", "sweep", "routes", "notice"
+]
+LAYERS: tuple[Layer, ...] = get_args(Layer)
 DataCategory = Literal[
     "ip_address",
     "browsing",
@@ -342,6 +346,31 @@ class Measure(_Table):
     )
 
 
+class Rollout(_Table):
+    """How a policy comes to be enforced on a site that runs: looked at, then by path and by layer."""
+
+    layers: tuple[Layer, ...] = Field(
+        default=LAYERS,
+        description="what is enforced; what the others would do is only reported; empty: nothing is",
+    )
+    paths: tuple[Route, ...] = Field(
+        default=("/*",), description="where; every other path is passed on as it is, and reported"
+    )
+    report: Text | None = Field(
+        default=None, description="file for what would be held back: one JSON line for each item"
+    )
+    collect: bool = Field(
+        default=False,
+        description="where the browser policy is not enforced, send it to be reported on: only so is"
+        " seen what scripts bring in",
+    )
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything is enforced everywhere."""
+        return set(self.layers) == set(LAYERS) and "/*" in self.paths
+
+
 class Policy(_Table):
     """The whole of bandeau.toml."""
 
@@ -355,6 +384,7 @@ class Policy(_Table):
     register_: Register = Field(
         default=Register(), alias="register", description="for the record of processing activities"
     )
+    rollout: Rollout = Field(default=Rollout(), description="what is enforced, and where")
     services: tuple[Service, ...] = Field(default=(), alias="service")
     trackers: tuple[Tracker, ...] = Field(default=(), alias="tracker")
     features: tuple[Feature, ...] = Field(default=(), alias="feature")

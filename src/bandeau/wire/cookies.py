@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -102,3 +104,19 @@ def expiry(path: bytes, domain: str | None, *, partitioned: bool, secure: bool) 
     if partitioned:
         parts += [b"SameSite=None", b"Partitioned"]
     return b"; ".join(parts)
+
+
+def lifetime(line: bytes, now: datetime) -> int | None:
+    """Return the seconds that a Set-Cookie line asks for (RFC 6265bis 5.6.1-2); None for a session."""
+    given = attributes(line)
+    age = given.get(b"max-age", b"")
+    if re.fullmatch(rb"-?[0-9]{1,18}", age):
+        return max(0, int(age))
+    if given.get(b"expires"):
+        try:
+            until = parsedate_to_datetime(given[b"expires"].decode("latin-1").replace("-", " "))
+        except (ValueError, TypeError):
+            return None
+        until = until if until.tzinfo else until.replace(tzinfo=UTC)
+        return max(0, round((until - now).total_seconds()))
+    return None
