@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import itertools
 import json
 import random
@@ -16,7 +15,6 @@ import pytest
 from bandeau.adapters.asgi import Middleware, Receive, Scope, Send, send_reply
 from bandeau.decision.model import Decision, Event, State
 from bandeau.errors import LedgerError
-from bandeau.gate.observe import Observer
 from bandeau.ledger import record
 from bandeau.ledger.keys import Keys
 from bandeau.ledger.ledger import Ledger
@@ -527,7 +525,7 @@ def test_the_event_loop_records_before_the_application_is_asked(
 
 def test_observed_nothing_is_recorded(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     site = opened()
-    monkeypatch.setattr(site, "observer", Observer(io.StringIO()))
+    monkeypatch.setattr(site, "layers", frozenset())
     assert site.exchange(request("/", cookie(GRANTING))).change is None
 
 
