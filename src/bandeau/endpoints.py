@@ -233,6 +233,12 @@ def closed(desk: Desk, asked: Asked, feature: str) -> Reply:
     return Reply(403, _page_headers(desk, asked.language), html.encode())
 
 
+def closed_page(desk: Desk, asked: Asked, needs: tuple[str, ...]) -> Reply:
+    """Return the 403 page of an address of the application's that needs purposes."""
+    html = desk.notice.closed_page(asked.language, needs, asked.consent, back=_here(asked.request))
+    return Reply(403, _page_headers(desk, asked.language), html.encode())
+
+
 def cookie_name(desk: Desk, scheme: str) -> bytes:
     """Return the name of the choice's cookie (RFC 6265bis 4.1.3, prefixes need a secure origin)."""
     if scheme != "https":

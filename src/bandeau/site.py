@@ -9,7 +9,7 @@ import ipaddress
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from bandeau.decision.consent import consent_of
 from bandeau.decision.model import Consent, Published
 from bandeau.decision.signals import opted_out
 from bandeau.endpoints import Asked, Change, Desk
-from bandeau.errors import ConflictError, LedgerError
+from bandeau.errors import ConflictError, LedgerError, PolicyError
 from bandeau.gate import connections, cookies, csp, guard
 from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Frame
@@ -35,6 +35,7 @@ from bandeau.ledger.ledger import Ledger, Stored
 from bandeau.ledger.place import key_file, store_at
 from bandeau.measure import Views, view
 from bandeau.notice import Notice
+from bandeau.policy.check import undeclared
 from bandeau.policy.digest import digest, fingerprints
 from bandeau.policy.file import load
 from bandeau.policy.model import Feature, Policy, Service
@@ -385,6 +386,7 @@ class Exchange:
         self.allowance = visitor.allowance
         self.destination = request.first(b"sec-fetch-dest") or b""
         self.swept = () if request.first(b"sec-purpose") else visitor.held
+        self.personal = False  # whether the application's answer depends on the consent
         self.endpoint = (request.path + "/").startswith(site.prefix)
         self.reply = None if self.endpoint or site.observer else self._closed()
         if site.observer:
@@ -514,6 +516,31 @@ class Exchange:
         """Return our own page for an upstream that did not answer (502, 503, 504) or a refusal."""
         kind = {502: "upstream", 503: "unavailable", 504: "timeout"}.get(status, "other")
         return endpoints.problem(self.site.desk, self.asked, status, kind)
+
+    def lacking(self, purposes: Iterable[str]) -> tuple[str, ...]:
+        """Return those of an application's purposes that are not granted; none while only observed.
+
+        Raises PolicyError for a purpose that the policy does not declare.
+        """
+        asked = tuple(purposes)
+        problems = undeclared(self.site.policy, self.request.path, asked)
+        if problems:
+            raise PolicyError(problems)
+        if self.site.observer:
+            return ()
+        return tuple(purpose for purpose in asked if not self.consent.allows(purpose))
+
+    def closed(self, purposes: Iterable[str]) -> Reply | None:
+        """Return our 403 page where purposes are lacking that this address needs."""
+        needs = self.lacking(purposes)
+        return endpoints.closed_page(self.site.desk, self.asked, needs) if needs else None
+
+    def held(self, purposes: Iterable[str], language: str | None) -> str:
+        """Return what stands for a part of the page, in its language; "" where nothing is lacking."""
+        needs = self.lacking(purposes)
+        notice, accepted = self.site.notice, self.request.first(b"accept-language")
+        lang = notice.language(language, accepted.decode("latin-1") if accepted else None)
+        return notice.held(lang, needs).decode() if needs else ""
 
     def forwarded_for(self, peer: str) -> str:
         """Return the visitor's address as upstream may see it.
