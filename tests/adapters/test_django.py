@@ -413,6 +413,17 @@ def test_a_check_says_what_is_wrong_with_the_lines_to_paste(
     assert any(hint in one.hint for one in mine), [one.hint for one in mine]
 
 
+def test_a_policy_that_is_not_there_yet_is_printed_to_begin_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "needed", [])  # it declares no purpose yet
+    with override_settings(BANDEAU_POLICY=tmp_path / "bandeau.toml", DEBUG=True, ALLOWED_HOSTS=[]):
+        (error,) = found()
+        assert error.id == "bandeau.E003"
+        (tmp_path / "bandeau.toml").write_text(error.hint.partition("\n\n")[2], "utf-8")
+        assert found() == []
+
+
 def test_a_view_that_needs_an_undeclared_purpose_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "needed", [*views.needed])
     consent_needs("sozial")(plain)

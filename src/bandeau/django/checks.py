@@ -24,10 +24,28 @@ from bandeau.django.conf import NAMES, PASTE_LEDGER, PASTE_POLICY, right
 from bandeau.errors import PolicyError, Problem
 from bandeau.policy.check import undeclared
 from bandeau.policy.file import load_with_warnings
-from bandeau.policy.model import Policy, TrackerKind
+from bandeau.policy.model import ADVICE_KEEP_DAYS, BUILT_IN_LANGUAGES, Policy, TrackerKind
 from bandeau.policy.presets import PRESETS, STORED
 from bandeau.wire.hosts import is_loopback, target
 
+_FIRST_POLICY = """save this as {place}, with your own words for the dots:
+
+version = 1
+
+[proof]
+keep_days = 912  # {advice}
+
+[controller]
+name = "…"
+address = "…"
+contact = "…"  # of the data protection officer
+privacy_policy = "/privacy"
+
+[site]
+origins = ["http://127.0.0.1:8000"]  # where visitors meet the site, scheme and port too
+languages = ["{language}"]
+presets = [{presets}]
+"""
 OURS = "bandeau.django.Middleware"
 _GZIP = "django.middleware.gzip.GZipMiddleware"
 # What may stand before the gate: it sets no cookie, and what it answers itself is no page of the site.
@@ -90,7 +108,8 @@ def policy(**_: Any) -> Found:
     problems = found.problems if isinstance(found, PolicyError) else found[1] if found else ()
     for one in problems:
         if one.level == "error":
-            yield Error(_said(one), hint=one.remedy, id="bandeau.E003")
+            hint = _first_policy() if one.id == "BP001" else one.remedy
+            yield Error(_said(one), hint=hint, id="bandeau.E003")
         else:
             yield Warned(_said(one), hint=one.remedy, id="bandeau.W002")
 
@@ -302,6 +321,17 @@ def _read() -> tuple[Policy, list[Problem]] | PolicyError | None:
         return load_with_warnings(Path(place))
     except PolicyError as error:
         return error
+
+
+def _first_policy() -> str:
+    """Return a policy to begin with: it loads, asks nothing, and lets the installed parts work."""
+    language = str(settings.LANGUAGE_CODE).partition("-")[0]
+    return _FIRST_POLICY.format(
+        place=settings.BANDEAU_POLICY,
+        advice=ADVICE_KEEP_DAYS,
+        language=language if language in BUILT_IN_LANGUAGES else "en",
+        presets=_quoted(dict.fromkeys(one.preset for one in _kept())),
+    )
 
 
 def _declared() -> Policy | None:
