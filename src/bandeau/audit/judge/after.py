@@ -14,6 +14,7 @@ from bandeau.audit.judge.base import (
     Outcome,
     Verdict,
     after,
+    arrived,
     beside_the_point,
     clicks,
     copies,
@@ -70,14 +71,14 @@ def _d4(case: Case, rule: str) -> Verdict:
     doubtful: list[Fact] = []
     for run in case.of("refuse"):
         pages = run.facts.get("text", {})
-        before, now = pages.get("arrive"), pages.get("refuse-reload")
-        if not before or not now:
+        before, now, length = pages.get("arrive"), pages.get("refuse-reload"), arrived(run)
+        if not before or not now or length is None:
             continue
         if before["path"] != now["path"]:
             text = f"after refusing, {before['path']} leads to {now['path']}"
             facts.append(Fact(text, run.scenario, "refuse-reload"))
-        elif now["length"] < before["length"] * CLOSED:
-            text = f"of {before['length']} characters of text {now['length']} are left"
+        elif now["length"] < length * CLOSED:
+            text = f"of {length} characters of text {now['length']} are left"
             facts.append(Fact(text, run.scenario, "refuse-reload"))
         for host, one in _missing_frames(case).items():
             names = [host, *case.inventory.receivers(one)]
@@ -262,9 +263,9 @@ def _g5(case: Case, rule: str) -> Verdict:
     doubtful: list[Fact] = []
     for run in case.of("withdraw"):
         pages = run.facts.get("text", {})
-        before, now = pages.get("arrive"), pages.get("withdraw-reload")
-        if before and now and now["length"] < before["length"] * LESS:
-            text = f"of {before['length']} characters of text {now['length']} are left"
+        length, now = arrived(run), pages.get("withdraw-reload")
+        if length and now and now["length"] < length * LESS:
+            text = f"of {length} characters of text {now['length']} are left"
             facts.append(Fact(text, run.scenario, "withdraw-reload"))
         for layer in run.layers[1:]:
             words = said("loss", layer.get("box", {}).get("text", ""))
