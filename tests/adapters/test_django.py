@@ -379,6 +379,7 @@ BROKEN: dict[str, tuple[dict[str, Any], Callable[[str], str], str]] = {
     "W007": ({"ALLOWED_HOSTS": ["www.own.localhost", "own.example"]}, str, 'origins = ["http://www.own.localhost:9000", "https://own.example"]'),
     "W008": ({"DEBUG": True}, lambda text: text.replace(ORIGIN, "https://own.example"), '"http://127.0.0.1:8000"'),
     "W009": ({}, lambda text: text.replace(ORIGIN, "https://own.example"), "SECURE_PROXY_SSL_HEADER = ("),
+    "W010": ({"BANDEAU_OBSERVE": True}, str, "remove BANDEAU_OBSERVE"),
     "W001": ({"BANDEAU_LEDGER": "sqlite:///bandeau.db"}, str, "BANDEAU_LEDGER = f\"sqlite:///{BASE_DIR / 'bandeau.db'}\""),
 }  # fmt: skip
 

@@ -200,12 +200,14 @@ def trackers(**_: Any) -> Found:
     by_preset = [one for one in lacking if (one.kind, one.name) in _preset_names(one.preset)]
     wanted = dict.fromkeys([*declared.site.presets, *(one.preset for one in by_preset)])
     presets = f"[site]\npresets = [{_quoted(wanted)}]"
+    together: dict[tuple[bool, str], list[_Kept]] = {}
     for one in lacking:
-        necessary = one.preset == "django"
-        message = (
-            f"{one.part}: the {_KINDS[one.kind]} {one.name!r} is not declared, so it is held back"
-        )
-        hint = f"in {_place()}:\n{presets if one in by_preset else _pasted_tracker(one)}"
+        lines = presets if one in by_preset else _pasted_tracker(one)
+        together.setdefault((one.preset == "django", lines), []).append(one)
+    for (necessary, lines), kept in together.items():
+        parts = ", ".join(dict.fromkeys(one.part for one in kept))
+        named = ", ".join(one.name for one in kept)
+        message, hint = f"{parts}: held back, for it is not declared: {named}", _in_policy(lines)
         if necessary:
             yield Error(message, hint=hint, id="bandeau.E006")
         else:
@@ -214,13 +216,10 @@ def trackers(**_: Any) -> Found:
         days = _declared_days(one, declared)
         if one.seconds and days is not None and one.seconds > days * _DAY:
             yield Warned(
-                f"{one.part}: the cookie {one.name!r} lives longer than the {days} days declared",
-                hint=f"in {_place()}:\n{_pasted_tracker(one)}",
+                f"{one.part}: {one.name} lives longer than is declared ({days or 'no'} days)",
+                hint=_in_policy(_pasted_tracker(one)),
                 id="bandeau.W006",
             )
-
-
-_KINDS = {"cookie": "cookie", "local_storage": "stored key", "session_storage": "stored key"}
 
 
 def _preset_names(preset: str) -> set[tuple[str, str]]:
@@ -339,12 +338,12 @@ def _declared() -> Policy | None:
     return found[0] if isinstance(found, tuple) else None
 
 
-def _place() -> str:
-    return Path(settings.BANDEAU_POLICY).name
+def _in_policy(lines: str) -> str:
+    return f"in {Path(settings.BANDEAU_POLICY).name}:\n{lines}"
 
 
 def _origins(origins: Iterable[str]) -> str:
-    return f"in {_place()}:\n[site]\norigins = [{_quoted(origins)}]"
+    return _in_policy(f"[site]\norigins = [{_quoted(origins)}]")
 
 
 def _quoted(items: Iterable[str]) -> str:
@@ -363,5 +362,15 @@ def _pasted(name: str, items: Iterable[str]) -> str:
     return "\n".join([f"{name} = [", *(f'    "{item}",' for item in items), "]"])
 
 
+def observing(**_: Any) -> Found:
+    """Say that a deployment only observes."""
+    if getattr(settings, "BANDEAU_OBSERVE", False):
+        yield Warned(
+            "BANDEAU_OBSERVE is on: nothing is held back, and nobody is asked",
+            hint="remove BANDEAU_OBSERVE",
+            id="bandeau.W010",
+        )
+
+
 ALWAYS = (names, policy, middleware, trackers, hosts, needs)
-DEPLOYED = (proxy,)
+DEPLOYED = (proxy, observing)
