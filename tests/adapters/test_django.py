@@ -30,6 +30,7 @@ from adapters import django_site
 from adapters.test_frameworks import Visitor, preset
 from bandeau import Consent
 from bandeau.django import ConsentHttpRequest, checks, conf, consent_needs, views
+from bandeau.policy.file import loads
 from conftest import ORIGIN
 
 POLICY = preset("django")
@@ -439,6 +440,26 @@ def test_every_id_has_its_test_and_its_line() -> None:
     assert ids == {case.split(" ")[0] for case in BROKEN} | {"E008"}
     page = (Path(__file__).resolve().parents[2] / "docs" / "django.md").read_text("utf-8")
     assert set(re.findall(r"`bandeau\.([EW]\d{3})`", page)) == ids
+
+
+def test_the_policy_of_the_docs_is_good_and_its_client_chooses(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "django.md").read_text("utf-8")
+    first, *more = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert more == []
+    policy = loads(first)
+    assert policy.site.origins[0] == "https://www.example.org"
+    file = tmp_path / "bandeau.toml"
+    file.write_text(f'{first}\n[[purpose]]\nid = "social"\n', "utf-8")
+    with override_settings(BANDEAU_POLICY=file, BANDEAU_LEDGER=f"sqlite:///{tmp_path}/b.db"):
+        assert [one.id for one in found() if one.id != "bandeau.W002"] == [
+            "bandeau.E008",
+            "bandeau.W009",
+        ]
+        (example,) = re.findall(r"```python\n(client = .*?)assert", page, re.DOTALL)
+        scope: dict[str, Any] = {"Client": Client}
+        exec(example, scope)
+        assert "granted True" in scope["client"].get("/twice", secure=True).content.decode()
+        bandeau.django.site().close()
 
 
 def test_the_lines_to_paste_put_it_right() -> None:
