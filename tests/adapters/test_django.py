@@ -15,6 +15,7 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import TemplateSyntaxError, engines
 from django.test import Client, override_settings
@@ -99,6 +100,19 @@ def twice(request: ConsentHttpRequest) -> HttpResponse:
     return HttpResponse(f"{request.consent.state} {request.consent.allows('social')}")
 
 
+def preview(request: Any) -> Any:
+    """Show another page of the site by sending a request of its own through the chain."""
+
+    class Inner(BaseHandler):  # type: ignore[misc]
+        def _get_response(self, inner: Any) -> Any:
+            return square(inner)
+
+    handler = Inner()
+    handler.load_middleware()
+    inner = RequestFactory().get("/square", headers={"cookie": request.headers.get("cookie", "")})
+    return handler.get_response(inner)
+
+
 def table(request: Any) -> JsonResponse:
     return JsonResponse({"social": request.consent.allows("social")})
 
@@ -118,6 +132,7 @@ def patterns() -> list[Any]:
         path("closed/class/async", ClosedAsync.as_view()),
         path("twice", twice),
         path("table", table),
+        path("preview", preview),
     ]
 
 
@@ -257,7 +272,16 @@ def test_the_consent_of_a_request_is_typed_and_is_a_consent() -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["/square", "/kept/square", "/fragment", "/closed", "/kept/closed", "/inner/closed"]
+    "where",
+    [
+        "/square",
+        "/preview",
+        "/kept/square",
+        "/fragment",
+        "/closed",
+        "/kept/closed",
+        "/inner/closed",
+    ],
 )
 @pytest.mark.parametrize("gate", [0, 1])
 def test_no_cache_gives_a_granted_page_to_who_refused_it(where: str, gate: int) -> None:
@@ -272,6 +296,15 @@ def test_no_cache_gives_a_granted_page_to_who_refused_it(where: str, gate: int) 
         for _ in range(2):
             text(refused, where)
             assert "the square" in (seen := text(granted, where)) or "inside" in seen
+
+
+def test_a_request_within_a_request_is_gated_once_and_is_the_visitor_s() -> None:
+    undecided = text(visitor(), "/preview")
+    assert undecided.count("<script data-bd=") == undecided.count('<section id="bandeau"') == 1
+    assert "the square" not in undecided
+    granted = text(visitor("choice=all"), "/preview")
+    assert granted.count("<script data-bd=") == 1
+    assert "the square" in granted
 
 
 def test_data_that_depend_on_the_consent_say_so_to_caches_outside() -> None:

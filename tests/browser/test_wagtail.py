@@ -465,7 +465,7 @@ def test_the_admin_works_in_a_browser(gated: Day, chromium: Browser) -> None:
     page.locator("#id_title").fill("Another film")
     expect(page.locator("body")).to_have_class(re.compile("sidebar-collapsed"))
     kept = page.evaluate("Object.keys(localStorage)")
-    assert "wagtail:side-panel-open" in kept
+    assert "wagtail:side-panel-open" in kept, kept
     assert {cookie["name"] for cookie in context.cookies()} == {
         "bandeau",
         "csrftoken",
@@ -473,4 +473,4 @@ def test_the_admin_works_in_a_browser(gated: Day, chromium: Browser) -> None:
         "wagtail_sidebar_collapsed",
     }
     context.close()
-    assert said == []
+    assert said == [], said

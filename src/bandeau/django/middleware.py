@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from http.cookies import CookieError, Morsel
 from typing import Any
 
@@ -27,6 +28,9 @@ from bandeau.wire.headers import RawHeaders
 from bandeau.wire.messages import Reply
 
 _log = logging.getLogger("bandeau")
+# The visitor's own request while the site answers it: a view may send another one through the chain, as
+# Wagtail's previews do, and what comes back of it is gated once, with the page that it becomes part of.
+_answered: ContextVar[HttpRequest | None] = ContextVar("bandeau", default=None)
 
 
 class Middleware:
@@ -45,6 +49,8 @@ class Middleware:
     def __call__(self, request: HttpRequest) -> Any:
         if self.is_async:
             return self._async(request)
+        if _answered.get():
+            return self.get_response(_within(request, _answered.get()))
         exchange = self._exchange(request)
         if exchange.endpoint:
             body = _body(request, self.site.max_form)
@@ -53,9 +59,15 @@ class Middleware:
             )
         if exchange.reply:
             return _response(exchange.reply)
-        return _gated(exchange, self.get_response(request))
+        token = _answered.set(request)
+        try:
+            return _gated(exchange, self.get_response(request))
+        finally:
+            _answered.reset(token)
 
-    async def _async(self, request: HttpRequest) -> HttpResponseBase:
+    async def _async(self, request: HttpRequest) -> Any:
+        if _answered.get():
+            return await self.get_response(_within(request, _answered.get()))
         exchange = self._exchange(request)
         if exchange.endpoint:
             body = _body(request, self.site.max_form)
@@ -64,7 +76,11 @@ class Middleware:
             )
         if exchange.reply:
             return _response(exchange.reply)
-        return _gated(exchange, await self.get_response(request))
+        token = _answered.set(request)
+        try:
+            return _gated(exchange, await self.get_response(request))
+        finally:
+            _answered.reset(token)
 
     def _exchange(self, request: HttpRequest) -> Exchange:
         """Take the request through the gate, and leave in it only what the site may see."""
@@ -124,7 +140,13 @@ class _Noted(SimpleLazyObject):  # type: ignore[misc]
 def personal(request: HttpRequest) -> None:
     """Keep the answer to this request out of Django's caches, and say outside what it depends on."""
     request.bandeau.personal = True
-    request._cache_update_cache = False  # noqa: SLF001 (there is no other word for it before the answer)
+    for one in (request, _answered.get() or request):
+        one._cache_update_cache = False  # noqa: SLF001 (there is no other word for it before the answer)
+
+
+def _within(request: HttpRequest, outer: HttpRequest) -> HttpRequest:
+    request.bandeau, request.consent = outer.bandeau, outer.consent
+    return request
 
 
 def exchange_of(request: HttpRequest | None) -> Exchange:
