@@ -390,6 +390,7 @@ BROKEN: dict[str, tuple[dict[str, Any], Callable[[str], str], str]] = {
     "E001 missing": ({"BANDEAU_POLICY": None}, str, 'BANDEAU_POLICY = BASE_DIR / "bandeau.toml"'),
     "E001 type": ({"BANDEAU_OBSERVE": 1.5}, str, "BANDEAU_OBSERVE = True"),
     "E001 ledger": ({"BANDEAU_LEDGER": Path("x.db")}, str, "BANDEAU_LEDGER = f"),
+    "E001 empty": ({"BANDEAU_LEDGER": "sqlite:///"}, str, "BANDEAU_LEDGER = f"),
     "E002": ({"BANDEAU_POLICI": "x"}, str, "BANDEAU_POLICY = "),
     "E002 key": ({"BANDEAU_KEY_FILE": "x"}, str, "environment"),
     "E003": ({}, lambda text: text.replace("keep_days = 912", ""), "keep_days = 912"),

@@ -20,8 +20,9 @@ from django.core.checks import Warning as Warned
 from django.http.request import validate_host
 
 from bandeau.django import views
-from bandeau.django.conf import NAMES, PASTE_LEDGER, PASTE_POLICY, right
+from bandeau.django.conf import DEFAULT_LEDGER, NAMES, PASTE_LEDGER, PASTE_POLICY, right
 from bandeau.errors import PolicyError, Problem
+from bandeau.ledger.sqlite import path_of
 from bandeau.policy.check import undeclared
 from bandeau.policy.file import load_with_warnings
 from bandeau.policy.model import ADVICE_KEEP_DAYS, BUILT_IN_LANGUAGES, Policy, TrackerKind
@@ -62,7 +63,6 @@ _MAY_BE_FIRST = (
 _SET = "sets cookies, which nobody would hold back"
 _KEPT = "would keep pages that are already one visitor's: it keeps none of them"
 _MUST_BE_BEHIND = {
-    "allauth.account.middleware.AccountMiddleware": _SET,
     "debug_toolbar.middleware.DebugToolbarMiddleware": "writes into pages behind the gate's back",
     "django.contrib.flatpages.middleware.FlatpageFallbackMiddleware": "answers with ungated pages",
     "django.contrib.messages.middleware.MessageMiddleware": _SET,
@@ -92,8 +92,9 @@ def names(**_: Any) -> Found:
             yield Error(f"{name} cannot be {value!r}", hint=NAMES[name], id="bandeau.E001")
     if getattr(settings, "BANDEAU_POLICY", None) is None:
         yield Error("BANDEAU_POLICY is missing", hint=PASTE_POLICY, id="bandeau.E001")
-    ledger = getattr(settings, "BANDEAU_LEDGER", "sqlite:///")
-    if isinstance(ledger, str) and ledger.startswith("sqlite:///") and ledger[10:11] != "/":
+    ledger = getattr(settings, "BANDEAU_LEDGER", DEFAULT_LEDGER)
+    sqlite = right("BANDEAU_LEDGER", ledger) and ledger.startswith("sqlite:")
+    if sqlite and not path_of(ledger).is_absolute():
         yield Warned(
             "the ledger and its key lie wherever the process is started: from another folder, every "
             "choice is lost",

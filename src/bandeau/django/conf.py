@@ -41,7 +41,8 @@ def right(name: str, value: Any) -> bool:
     if name == "BANDEAU_POLICY":
         return isinstance(value, str | os.PathLike) and bool(str(value))
     if name == "BANDEAU_LEDGER":
-        return isinstance(value, str) and value.startswith(("sqlite:///", *POSTGRESQL))
+        schemes = ("sqlite:///", *POSTGRESQL)
+        return isinstance(value, str) and value.startswith(schemes) and value not in schemes
     return isinstance(value, bool | str | os.PathLike)
 
 
