@@ -9,8 +9,17 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import flask
 import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
+import bandeau.django
+import bandeau.flask
+import bandeau.starlette
 import serving
 from bandeau import Bandeau
 from bandeau.adapters.asgi import Receive, Scope, Send, read_body, request_of
@@ -23,7 +32,8 @@ from serving import Answered, ask
 PAGE = b"<html lang=en><head><title>t</title></head><body><p>x<iframe src=//social.localhost/f></iframe></body></html>"
 HTML = (b"content-type", b"text/html; charset=utf-8")
 FORM = (b"Content-Type: application/x-www-form-urlencoded", b"Sec-Fetch-Site: same-origin")
-ADAPTERS = ["asgi", "wsgi", "proxy", "django", "django-async"]
+ADAPTERS = ["asgi", "wsgi", "proxy", "django", "django-async", "flask", "starlette", "fastapi"]
+METHODS = ["GET", "HEAD", "POST"]
 
 
 def site(
@@ -113,6 +123,44 @@ def as_django(request: Any) -> Any:
     return response
 
 
+def as_flask() -> Any:
+    app = flask.Flask("site", static_folder=None)
+
+    @app.route("/", defaults={"path": ""}, methods=METHODS)
+    @app.route("/<path:path>", methods=METHODS)
+    def everything(path: str) -> Any:
+        asked = flask.request
+        headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in asked.headers.items()]
+        status, answered, chunks = site(asked.method, f"/{path}", headers, asked.get_data())
+        pieces = iter(chunks) if path == "stream" else chunks
+        pairs = [(n.decode(), v.decode("latin-1")) for n, v in answered]
+        return flask.Response(pieces, status, pairs)
+
+    return app
+
+
+async def as_starlette(request: Request) -> Response:
+    status, answered, chunks = site(
+        request.method, request.url.path, request.scope["headers"], await request.body()
+    )
+    response = (
+        StreamingResponse(_slowly(chunks), status)
+        if request.url.path == "/stream"
+        else Response(b"".join(chunks), status)
+    )
+    own = [pair for pair in response.raw_headers if pair[0] not in dict(answered)]
+    response.raw_headers = own + answered
+    return response
+
+
+def starlette_app(kind: str) -> Any:
+    if kind == "starlette":
+        return Starlette(routes=[Route("/{path:path}", as_starlette, methods=METHODS)])
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.api_route("/{path:path}", methods=METHODS)(as_starlette)
+    return app
+
+
 async def _slowly(chunks: list[bytes]) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
@@ -144,7 +192,6 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             from django.urls import re_path
             from django.views.decorators.csrf import csrf_exempt
 
-            import bandeau.django
             from adapters import django_site
 
             django_site.ready(folder, SMALL, re_path("", csrf_exempt(as_django)))
@@ -154,7 +201,21 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 yield stack.enter_context(serving.running(get_asgi_application(), lifespan=False))
             bandeau.django.site().close()
             return
-        made = Bandeau.from_policy(loads(SMALL), f"sqlite:///{folder / 'bandeau.db'}")
+        file, ledger = folder / "bandeau.toml", f"sqlite:///{folder / 'bandeau.db'}"
+        file.write_text(SMALL, "utf-8")
+        if request.param == "flask":
+            flask_app = as_flask()
+            flask_app.config.update(BANDEAU_POLICY=file, BANDEAU_LEDGER=ledger)
+            bandeau.flask.Bandeau(flask_app)
+            yield stack.enter_context(wsgi_served(flask_app))
+            flask_app.extensions["bandeau"].close()
+            return
+        if request.param in ("starlette", "fastapi"):
+            app = starlette_app(request.param)
+            app.add_middleware(bandeau.starlette.Middleware, policy=file, ledger=ledger)
+            yield stack.enter_context(serving.running(app))
+            return
+        made = Bandeau.from_policy(loads(SMALL), ledger)
         assert isinstance(made, Bandeau)
         stack.callback(made.close)
         if request.param == "asgi":
