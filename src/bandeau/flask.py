@@ -13,7 +13,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from flask import Flask, Response, current_app, request
 from markupsafe import Markup
@@ -28,8 +28,7 @@ from bandeau.site import Exchange, Site
 __all__ = ["Bandeau", "consent", "needs", "placeholder"]
 
 _SETTINGS = frozenset(("BANDEAU_POLICY", "BANDEAU_LEDGER"))
-Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 class Bandeau:
@@ -68,24 +67,22 @@ class Bandeau:
             app.wsgi_app = Middleware(app.wsgi_app, site)  # type: ignore[method-assign]
 
 
-def needs(
-    *purposes: str,
-) -> Callable[[Callable[Arguments, Answer]], Callable[Arguments, Answer | Response]]:
+def needs(*purposes: str) -> Callable[[View], View]:
     """Close a view until all of these purposes are granted: 403, our page, one button for each.
 
     Stands below `@app.route`; views may be asynchronous. An unknown purpose raises PolicyError.
     """
 
-    def decorate(view: Callable[Arguments, Answer]) -> Callable[Arguments, Answer | Response]:
+    def decorate(view: View) -> View:
         @wraps(view)
-        def gated(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer | Response:
+        def gated(*args: Any, **kwargs: Any) -> Any:
             exchange = _exchange()
             exchange.reply = exchange.closed(purposes)
             if exchange.reply:
                 return Response(status=exchange.reply.status)  # the gate sends the page
-            return cast("Answer", current_app.ensure_sync(view)(*args, **kwargs))
+            return current_app.ensure_sync(view)(*args, **kwargs)
 
-        return gated
+        return cast("View", gated)
 
     return decorate
 
