@@ -276,6 +276,14 @@ def test_files_pass_as_they_are(port: int) -> None:
     assert answered.every(b"etag") == [b'"f"']
 
 
+def test_a_downloader_gets_a_part_and_a_page_comes_whole(port: int) -> None:
+    part = (b"Accept: */*", b"Range: bytes=5-9")
+    assert json.loads(ask(port, "/seen", *part).body)["range"] == "bytes=5-9"
+    old_browser = (b"Accept: text/html,*/*;q=0.8", b"Range: bytes=5-9")
+    assert "range" not in json.loads(ask(port, "/seen", *old_browser).body)
+    assert "range" not in json.loads(ask(port, "/seen", *part, b"Sec-Fetch-Dest: iframe").body)
+
+
 def test_what_the_site_sees(port: int) -> None:
     answered = ask(
         port, "/seen", b"Cookie: session=1; junk=2; sq_a=3", b"BD-Purposes: ads", b"X-Geo-Country: FR",
