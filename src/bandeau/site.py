@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 from bandeau import endpoints
 from bandeau.decision import cookie
@@ -167,7 +168,7 @@ class Site:
         ledger: str = "sqlite:///bandeau.db",
         *,
         observer: Observer | None = None,
-    ) -> Site:
+    ) -> Self:
         """Open ledger and key (BANDEAU_KEY_FILE, else `bandeau.key` beside the ledger).
 
         Raises LedgerError or KeyFileError with the remedy.
@@ -188,7 +189,7 @@ class Site:
         ledger: str = "sqlite:///bandeau.db",
         *,
         observer: Observer | None = None,
-    ) -> Site:
+    ) -> Self:
         """Load a policy file and open its ledger. Raises PolicyError with every problem."""
         return cls.from_policy(load(Path(path)), ledger, observer=observer)
 

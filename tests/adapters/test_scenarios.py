@@ -216,7 +216,6 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield stack.enter_context(serving.running(app))
             return
         made = Bandeau.from_policy(loads(SMALL), ledger)
-        assert isinstance(made, Bandeau)
         stack.callback(made.close)
         if request.param == "asgi":
             yield stack.enter_context(serving.running(made.asgi(as_asgi), lifespan=False))

@@ -63,6 +63,15 @@ def both_needed() -> list[str]:
     return ["both"]
 
 
+async def plain(request: Request) -> Response:
+    """A view of Starlette's own kind."""
+    await social(request)
+    return PlainTextResponse("plain")
+
+
+routes.add_route("/plain", plain)
+
+
 @routes.get("/part")
 async def part(request: Request) -> Response:
     return pages.TemplateResponse(request, "page.html")
@@ -142,8 +151,9 @@ def test_a_route_that_needs_purposes_is_closed_by_our_own_page(port: int, grante
     opened = ask(port, "/square", granted)
     assert (opened.status, opened.body) == (200, b"the square, partial")
     assert ask(port, "/both", granted).status == 403
-    head = ask(port, "/square", method="HEAD")
-    assert head.body == b""
+    assert ask(port, "/plain", granted).body == b"plain"
+    head = ask(port, "/plain", method="HEAD")
+    assert (head.status, head.body) == (403, b"")
 
 
 def test_clients_that_accept_json_are_told_what_is_missing(port: int, granted: bytes) -> None:

@@ -41,7 +41,6 @@ def tutorial(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
             stack.callback(lambda: bandeau.django.site().close())
         else:
             made = Bandeau.from_policy(loads(policy), f"sqlite:///{tmp_path / 'b.db'}")
-            assert isinstance(made, Bandeau)
             stack.callback(made.close)
             gated = made.wsgi(flask_app(hostile))
         stack.enter_context(wsgi_served(gated, port))
