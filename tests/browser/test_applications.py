@@ -144,6 +144,7 @@ class Application:
     journey: Callable[[Visitor, list[str]], None]
     page: str = "/"
     environ: Callable[[Path, list[str]], dict[str, str]] = lambda _folder, _gate: {}
+    loads: bool = True  # whether it asks the third party for anything, once it may
     findings: frozenset[str] = frozenset()  # rules that the application breaks by itself
 
 
@@ -381,7 +382,7 @@ APPLICATIONS = {
             rb'(?<=name="csrf_token" type="hidden" value=")[^"]+', rb"\d\d:\d\d(?::\d\d)?",
             rb"(?<=/join/|/feed/)[\w.-]+",
         ),
-        script("budget.py"), budget, environ=budget_environ,
+        script("budget.py"), budget, environ=budget_environ, loads=False,
     ),
     "admin": Application(
         ("piccolo_admin==1.14.0", "piccolo[sqlite]", "uvicorn"), "admin.localhost", "cdn.jsdelivr.net",
@@ -459,6 +460,9 @@ def test_an_application_works_as_before_and_its_audit_is_clean(
         assert choice.status == 303
         assert allowed(behind.ask(one.page), one.third)
         report = audited(f"http://{one.host}:{port}{one.page}", policy, tmp_path / "report")
+    asked = {run["scenario"]: contacts(run, one.third) for run in report["runs"]}
+    assert not asked["no-choice"] + asked["refuse"] + asked["gpc"]
+    assert bool(asked["accept"]) is one.loads
     failed = {one["rule"]: one["facts"] for one in report["verdicts"] if one["outcome"] == "fail"}
     assert set(failed) == one.findings, failed
 
@@ -466,6 +470,12 @@ def test_an_application_works_as_before_and_its_audit_is_clean(
 def allowed(page: Answered, host: str) -> bool:
     """Say whether a page's browser policies let it contact a host."""
     return host.encode() in b" ".join(page.every(b"content-security-policy"))
+
+
+def contacts(run: dict[str, Any], host: str) -> int:
+    """Count the requests to a host that a walk of the audit saw."""
+    asked = (one["host"] for one in run["observations"] if one["kind"] == "request")
+    return sum(one.endswith(host.removeprefix("*")) for one in asked)
 
 
 def audited(url: str, policy: Path, folder: Path) -> Any:
