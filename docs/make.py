@@ -19,7 +19,7 @@ What is not declared does not pass. `bandeau check` says everything that is wron
 for editors is `bandeau/policy/schema.json`.
 
 Built-in purposes, with titles and sentences in {languages}: {purposes}.
-Platforms whose session and CSRF cookies `presets` declares as technical: {presets}.
+Platforms whose own cookies and storage `presets` declares as technical: {presets}.
 """
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote
@@ -266,8 +266,22 @@ def problem(desk: Desk, asked: Asked, status: int, kind: str) -> Reply:
 def closed(desk: Desk, asked: Asked, feature: str) -> Reply:
     """Return the 403 page of a closed feature: what it needs, why, and one button."""
     found = next(f for f in desk.rules.policy.features if f.id == feature)
+    if asked.json:
+        return _closed_json([need for need in found.needs if not asked.consent.allows(need)])
     html = desk.notice.closed(asked.language, found, asked.consent, back=_here(asked.request))
     return Reply(403, _page_headers(desk, asked.language), html.encode())
+
+
+def closed_page(desk: Desk, asked: Asked, needs: tuple[str, ...]) -> Reply:
+    """Return the 403 page of an address of the application's that needs purposes."""
+    if asked.json:
+        return _closed_json(needs)
+    html = desk.notice.closed_page(asked.language, needs, asked.consent, back=_here(asked.request))
+    return Reply(403, _page_headers(desk, asked.language), html.encode())
+
+
+def _closed_json(needs: Sequence[str]) -> Reply:
+    return Reply(403, _json_headers(), json.dumps({"error": "closed", "needs": needs}).encode())
 
 
 def cookie_name(desk: Desk, scheme: str) -> bytes:
@@ -355,6 +369,8 @@ def _allowed(desk: Desk, item: str, consent: Consent) -> bool:
     allowance = desk.rules.allowance(consent.granted)
     if kind == "host":
         return allowance.allows(name, "any")
+    if kind == "needs":  # of a placeholder: one button of several already changes it
+        return any(consent.allows(purpose) for purpose in name.split())
     if kind == "page":
         return desk.rules.closed(name, consent.granted) is None
     return kind in allowance.names and allowance.permits(kind, name)

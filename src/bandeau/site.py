@@ -9,11 +9,12 @@ import ipaddress
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 from bandeau import endpoints
 from bandeau.decision import cookie
@@ -22,7 +23,7 @@ from bandeau.decision.model import Consent, Published
 from bandeau.decision.signals import opted_out
 from bandeau.decision.tcf import Platform, Unrecorded
 from bandeau.endpoints import Asked, Change, Desk
-from bandeau.errors import ConflictError, LedgerError
+from bandeau.errors import ConflictError, LedgerError, PolicyError
 from bandeau.gate import connections, cookies, csp, guard
 from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Frame
@@ -37,6 +38,7 @@ from bandeau.ledger.place import key_file, store_at
 from bandeau.ledger.switch import LEFT, Switch, switch_file
 from bandeau.measure import Views, view
 from bandeau.notice import Notice
+from bandeau.policy.check import undeclared
 from bandeau.policy.digest import digest, fingerprints
 from bandeau.policy.file import load
 from bandeau.policy.model import LAYERS, Feature, Policy, Service
@@ -182,7 +184,7 @@ class Site:
         ledger: str = "sqlite:///bandeau.db",
         *,
         observer: Observer | None = None,
-    ) -> Site:
+    ) -> Self:
         """Open ledger and key (BANDEAU_KEY_FILE, else `bandeau.key` beside the ledger).
 
         Raises LedgerError or KeyFileError with the remedy.
@@ -203,7 +205,7 @@ class Site:
         ledger: str = "sqlite:///bandeau.db",
         *,
         observer: Observer | None = None,
-    ) -> Site:
+    ) -> Self:
         """Load a policy file and open its ledger. Raises PolicyError with every problem."""
         return cls.from_policy(load(Path(path)), ledger, observer=observer)
 
@@ -473,6 +475,7 @@ class Exchange:
         # What is kept removes what is held already.
         swept = "sweep" in layers and not request.first(b"sec-purpose") and not self.kept
         self.swept = visitor.held if swept else ()
+        self.personal = False  # whether the application's answer depends on the consent
         self.endpoint = (request.path + "/").startswith(site.prefix)
         self.reply = self._closed() if "routes" in layers and not self.endpoint else None
         if self.endpoint and site.layers:  # our own pages have no upstream
@@ -642,6 +645,31 @@ class Exchange:
         kind = {502: "upstream", 503: "unavailable", 504: "timeout"}.get(status, "other")
         reply = endpoints.problem(self.site.desk, self.asked, status, kind)
         return replace(reply, headers=[*reply.headers, *self.kept])
+
+    def lacking(self, purposes: Iterable[str]) -> tuple[str, ...]:
+        """Return those of an application's purposes that are not granted; none while only observed.
+
+        Raises PolicyError for a purpose that the policy does not declare.
+        """
+        asked = tuple(purposes)
+        problems = undeclared(self.site.policy, self.request.path, asked)
+        if problems:
+            raise PolicyError(problems)
+        if "routes" not in self.layers:
+            return ()
+        return tuple(purpose for purpose in asked if not self.consent.allows(purpose))
+
+    def closed(self, purposes: Iterable[str]) -> Reply | None:
+        """Return our 403 page where purposes are lacking that this address needs."""
+        needs = self.lacking(purposes)
+        return endpoints.closed_page(self.site.desk, self.asked, needs) if needs else None
+
+    def held(self, purposes: Iterable[str], language: str | None) -> str:
+        """Return what stands for a part of the page, in its language; "" where nothing is lacking."""
+        needs = self.lacking(purposes)
+        notice, accepted = self.site.notice, self.request.first(b"accept-language")
+        lang = notice.language(language, accepted.decode("latin-1") if accepted else None)
+        return notice.held(lang, needs).decode() if needs else ""
 
     def forwarded_for(self, peer: str) -> str:
         """Return the visitor's address as upstream may see it.

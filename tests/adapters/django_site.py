@@ -12,6 +12,32 @@ from django.conf import settings
 from django.urls import clear_url_caches
 
 
+def configure() -> None:
+    """Make the settings of the process, once."""
+    if settings.configured:
+        return
+    settings.configure(
+        ALLOWED_HOSTS=["*"], ROOT_URLCONF="test_urls", SECRET_KEY="-" * 50, USE_TZ=True,
+        SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
+        INSTALLED_APPS=["bandeau.django", "django.contrib.sessions", "django.contrib.messages"],
+        TEMPLATES=[{
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "OPTIONS": {"context_processors": [
+                "django.template.context_processors.request",
+                "bandeau.django.context_processors.consent",
+            ]},
+        }],
+        MIDDLEWARE=[
+            "bandeau.django.Middleware",
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.middleware.common.CommonMiddleware",
+            "django.middleware.csrf.CsrfViewMiddleware",
+            "django.contrib.messages.middleware.MessageMiddleware",
+        ],
+    )  # fmt: skip
+    django.setup()
+
+
 def ready(folder: Path, policy: str, *patterns: Any) -> None:
     """Configure Django for a policy and some addresses."""
     file = folder / "bandeau.toml"
@@ -19,20 +45,7 @@ def ready(folder: Path, policy: str, *patterns: Any) -> None:
     urls = types.ModuleType("test_urls")
     urls.urlpatterns = list(patterns)  # type: ignore[attr-defined]
     sys.modules["test_urls"] = urls
-    if not settings.configured:
-        settings.configure(
-            ALLOWED_HOSTS=["*"], ROOT_URLCONF="test_urls", SECRET_KEY="-" * 50, USE_TZ=True,
-            SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
-            INSTALLED_APPS=["django.contrib.sessions", "django.contrib.messages"],
-            MIDDLEWARE=[
-                "bandeau.django.Middleware",
-                "django.contrib.sessions.middleware.SessionMiddleware",
-                "django.middleware.common.CommonMiddleware",
-                "django.middleware.csrf.CsrfViewMiddleware",
-                "django.contrib.messages.middleware.MessageMiddleware",
-            ],
-        )  # fmt: skip
-        django.setup()
+    configure()
     clear_url_caches()
     settings.BANDEAU_POLICY = file
     settings.BANDEAU_LEDGER = f"sqlite:///{folder / 'bandeau.db'}"

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 from adapters.test_scenarios import wsgi_served
-from bandeau import Bandeau
-from bandeau.policy.file import loads
 from conftest import SMALL
 from serving import Answered, ask
 
@@ -64,6 +62,8 @@ def django_views(hostile: str = "") -> list[Any]:
 def flask_app(hostile: str = "") -> Any:
     import flask
 
+    from bandeau.flask import consent
+
     app = flask.Flask("site")
     app.secret_key = "-"
 
@@ -74,9 +74,8 @@ def flask_app(hostile: str = "") -> Any:
             return flask.redirect("/")
         flask.session["seen"] = flask.session.get("seen", 0) + 1
         said = " ".join(map(str, flask.get_flashed_messages()))
-        state = flask.request.environ["bandeau"].state
         response = flask.make_response(
-            f"<html><body><p>seen {flask.session['seen']} times [{said}] {state}"
+            f"<html><body><p>seen {flask.session['seen']} times [{said}] {consent.state}"
         )
         response.set_cookie("tracker", "1")
         return response
@@ -110,10 +109,14 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield stack.enter_context(wsgi_served(get_wsgi_application()))
             bandeau.django.site().close()
         else:
-            made = Bandeau.from_policy(loads(preset("flask")), f"sqlite:///{folder / 'b.db'}")
-            assert isinstance(made, Bandeau)
-            stack.callback(made.close)
-            yield stack.enter_context(wsgi_served(made.wsgi(flask_app())))
+            import bandeau.flask
+
+            app, file = flask_app(), folder / "bandeau.toml"
+            file.write_text(preset("flask"), "utf-8")
+            app.config.update(BANDEAU_POLICY=file, BANDEAU_LEDGER=f"sqlite:///{folder / 'b.db'}")
+            bandeau.flask.Bandeau(app)
+            stack.callback(app.extensions["bandeau"].close)
+            yield stack.enter_context(wsgi_served(app))
 
 
 class Visitor:

@@ -11,8 +11,17 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import flask
 import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
+import bandeau.django
+import bandeau.flask
+import bandeau.starlette
 import serving
 from bandeau import Bandeau
 from bandeau.adapters.asgi import Receive, Scope, Send, read_body, request_of
@@ -28,7 +37,8 @@ from wire.tcf_strings import DAY, made
 PAGE = b"<html lang=en><head><title>t</title></head><body><p>x<iframe src=//social.localhost/f></iframe></body></html>"
 HTML = (b"content-type", b"text/html; charset=utf-8")
 FORM = (b"Content-Type: application/x-www-form-urlencoded", b"Sec-Fetch-Site: same-origin")
-ADAPTERS = ["asgi", "wsgi", "proxy", "django", "django-async"]
+ADAPTERS = ["asgi", "wsgi", "proxy", "django", "django-async", "flask", "starlette", "fastapi"]
+METHODS = ["GET", "HEAD", "POST"]
 
 
 def site(
@@ -118,6 +128,44 @@ def as_django(request: Any) -> Any:
     return response
 
 
+def as_flask() -> Any:
+    app = flask.Flask("site", static_folder=None)
+
+    @app.route("/", defaults={"path": ""}, methods=METHODS)
+    @app.route("/<path:path>", methods=METHODS)
+    def everything(path: str) -> Any:
+        asked = flask.request
+        headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in asked.headers.items()]
+        status, answered, chunks = site(asked.method, f"/{path}", headers, asked.get_data())
+        pieces = iter(chunks) if path == "stream" else chunks
+        pairs = [(n.decode(), v.decode("latin-1")) for n, v in answered]
+        return flask.Response(pieces, status, pairs)
+
+    return app
+
+
+async def as_starlette(request: Request) -> Response:
+    status, answered, chunks = site(
+        request.method, request.url.path, request.scope["headers"], await request.body()
+    )
+    response = (
+        StreamingResponse(_slowly(chunks), status)
+        if request.url.path == "/stream"
+        else Response(b"".join(chunks), status)
+    )
+    own = [pair for pair in response.raw_headers if pair[0] not in dict(answered)]
+    response.raw_headers = own + answered
+    return response
+
+
+def starlette_app(kind: str) -> Any:
+    if kind == "starlette":
+        return Starlette(routes=[Route("/{path:path}", as_starlette, methods=METHODS)])
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.api_route("/{path:path}", methods=METHODS)(as_starlette)
+    return app
+
+
 async def _slowly(chunks: list[bytes]) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
@@ -149,7 +197,6 @@ def served(adapter: str, folder: Path, policy: str) -> Iterator[int]:
             from django.urls import re_path
             from django.views.decorators.csrf import csrf_exempt
 
-            import bandeau.django
             from adapters import django_site
 
             django_site.ready(folder, policy, re_path("", csrf_exempt(as_django)))
@@ -159,7 +206,21 @@ def served(adapter: str, folder: Path, policy: str) -> Iterator[int]:
             else:
                 yield stack.enter_context(serving.running(get_asgi_application(), lifespan=False))
             return
-        made = Bandeau.from_policy(loads(policy), f"sqlite:///{folder / 'bandeau.db'}")
+        file, ledger = folder / "bandeau.toml", f"sqlite:///{folder / 'bandeau.db'}"
+        file.write_text(policy, "utf-8")
+        if adapter == "flask":
+            flask_app = as_flask()
+            flask_app.config.update(BANDEAU_POLICY=file, BANDEAU_LEDGER=ledger)
+            bandeau.flask.Bandeau(flask_app)
+            yield stack.enter_context(wsgi_served(flask_app))
+            flask_app.extensions["bandeau"].close()
+            return
+        if adapter in ("starlette", "fastapi"):
+            app = starlette_app(adapter)
+            app.add_middleware(bandeau.starlette.Middleware, policy=file, ledger=ledger)
+            yield stack.enter_context(serving.running(app))
+            return
+        made = Bandeau.from_policy(loads(policy), ledger)
         assert isinstance(made, Bandeau)
         stack.callback(made.close)
         if adapter == "asgi":
@@ -224,6 +285,14 @@ def test_files_pass_as_they_are(port: int) -> None:
     answered = ask(port, "/file", b"Accept: */*", b"Sec-Fetch-Dest: empty")
     assert answered.body == bytes(range(256)) * 40
     assert answered.every(b"etag") == [b'"f"']
+
+
+def test_a_downloader_gets_a_part_and_a_page_comes_whole(port: int) -> None:
+    part = (b"Accept: */*", b"Range: bytes=5-9")
+    assert json.loads(ask(port, "/seen", *part).body)["range"] == "bytes=5-9"
+    old_browser = (b"Accept: text/html,*/*;q=0.8", b"Range: bytes=5-9")
+    assert "range" not in json.loads(ask(port, "/seen", *old_browser).body)
+    assert "range" not in json.loads(ask(port, "/seen", *part, b"Sec-Fetch-Dest: iframe").body)
 
 
 def test_what_the_site_sees(port: int) -> None:

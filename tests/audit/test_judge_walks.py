@@ -118,6 +118,19 @@ def test_a_refusal_leaves_the_page_open_and_says_what_is_missing() -> None:
     assert outcome("D4", refusal(1000), ads, policy=declared()) == "pass"
 
 
+def test_a_notice_that_is_gone_is_no_text_that_is_lost() -> None:
+    """In a short page without a <main> the notice is most of what there is to read."""
+    shown, plain = [notice(text="x" * 600)], walked("accept")
+    for length, found in ((400, "pass"), (190, "fail")):
+        pages = {**text(1000, "arrive"), **text(length, "refuse-reload")}
+        run = walked("refuse", layers=shown, facts={"text": pages})
+        assert outcome("D4", run, plain) == found
+    for length, found in ((380, "pass"), (350, "fail")):
+        pages = {**text(1000, "arrive"), **text(length, "withdraw-reload")}
+        run = walked("withdraw", layers=shown, facts={"text": pages})
+        assert outcome("G5", run, plain) == found
+
+
 def test_one_purpose_brings_what_all_bring_of_it() -> None:
     policy, ad = declared(), kept("accept", "ad")
     both = [walked("only:ads", kept("only:ads", "ad")), walked("only:video")]

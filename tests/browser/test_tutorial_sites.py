@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import flask
 import pytest
 from playwright.sync_api import expect
 
+import bandeau.flask
 from adapters.test_frameworks import django_views, flask_app
 from adapters.test_scenarios import wsgi_served
 from bandeau import Bandeau
@@ -41,7 +43,6 @@ def tutorial(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
             stack.callback(lambda: bandeau.django.site().close())
         else:
             made = Bandeau.from_policy(loads(policy), f"sqlite:///{tmp_path / 'b.db'}")
-            assert isinstance(made, Bandeau)
             stack.callback(made.close)
             gated = made.wsgi(flask_app(hostile))
         stack.enter_context(wsgi_served(gated, port))
@@ -82,3 +83,31 @@ def test_six_probes_find_nothing_and_the_site_works(
     for times in (5, 6):
         page.goto(url)
         expect(page.locator("body")).to_contain_text(f"seen {times} times [] refused")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_a_part_that_a_template_holds_back_opens_in_place(
+    visitor: Visitor, tmp_path: Path, scripts: bool
+) -> None:
+    port = free_port()
+    app, file = flask.Flask("parts"), tmp_path / "bandeau.toml"
+    file.write_text(POLICY.format(port=port), "utf-8")
+    app.config.update(BANDEAU_POLICY=file, BANDEAU_LEDGER=f"sqlite:///{tmp_path / 'b.db'}")
+    bandeau.flask.Bandeau(app)
+
+    @app.route("/")
+    def front() -> str:
+        return flask.render_template_string(
+            '<html lang=en><body>{{ consent_placeholder("social", "ads") }}'
+            '{% if consent.allows("social") and consent.allows("ads") %}<h1>the square</h1>{% endif %}'
+        )
+
+    with wsgi_served(app, port), contextlib.closing(app.extensions["bandeau"]):
+        page = visitor(scripts=scripts).new_page()
+        page.goto(f"http://site.localhost:{port}/")
+        for left in (2, 1):
+            buttons = page.locator("[data-bandeau-needs] button")
+            expect(buttons).to_have_count(left)
+            buttons.first.click()
+        expect(page.locator("h1")).to_have_text("the square")
+        expect(buttons).to_have_count(0)

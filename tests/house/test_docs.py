@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+from jinja2 import DictLoader
 
 import bandeau
 from bandeau.cli import main
 from bandeau.endpoints import _PAGES
 from bandeau.policy.file import loads, loads_with_warnings
-from conftest import MAPPED
+from conftest import MAPPED, ORIGIN, SMALL
+from serving import ask, running
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -53,6 +58,63 @@ def test_every_public_name_and_endpoint_is_documented() -> None:
 def test_the_reference_is_made_of_the_code(page: str, maker: str) -> None:
     made = runpy.run_path(str(ROOT / "docs" / "make.py"))[maker]
     assert (REFERENCE / page).read_text("utf-8") == made()
+
+
+@pytest.mark.parametrize("module", ["bandeau.flask", "bandeau.starlette"])
+def test_every_name_for_a_framework_is_documented(module: str) -> None:
+    text = (REFERENCE / "python.md").read_text("utf-8")
+    part = text[text.index(f"| name of `{module}`") :].partition("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)`", part, re.MULTILINE)) == import_module(module).__all__
+
+
+def example(section: str) -> Any:
+    """Run the first example of a section of the page on Python; return its application."""
+    text = (REFERENCE / "python.md").read_text("utf-8")
+    code = re.search(rf"## {section}\n\n```python\n(.*?)```", text, re.DOTALL)
+    assert code
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code[1], section, "exec"), names)
+    return names["app"]
+
+
+def test_the_example_for_flask_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bandeau.toml").write_text(SMALL, "utf-8")
+    app = example("Flask")
+    text = (REFERENCE / "python.md").read_text("utf-8")
+    template = re.search(r"```jinja\n(.*?)```", text, re.DOTALL)
+    assert template
+    app.jinja_loader = DictLoader({"front.html": template[1] + "{{ square }}"})
+    client = app.test_client()
+    front = client.get("/", base_url=ORIGIN, headers={"Sec-Fetch-Dest": "document"}).text
+    assert "False" in front
+    assert 'data-bandeau-needs="social"' in front
+    assert "agora" not in front
+    assert client.get("/square", base_url=ORIGIN).status_code == 403
+    app.extensions["bandeau"].close()
+
+
+def test_the_example_for_fastapi_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bandeau.toml").write_text(SMALL, "utf-8")
+    with running(example("FastAPI and Starlette")) as port:
+        assert ask(port, "/recommended", b"Accept: */*").body == b'["for everybody"]'
+        assert ask(port, "/square").status == 403
+        described = json.loads(ask(port, "/openapi.json", b"Accept: */*").body)
+        assert "403" in described["paths"]["/square"]["get"]["responses"]
+
+
+def test_the_applications_in_the_docs_are_those_that_are_walked() -> None:
+    text = (ROOT / "docs" / "applications.md").read_text("utf-8")
+    walks = ROOT / "tests" / "browser"
+    source = (walks / "test_applications.py").read_text("utf-8")
+    named = re.findall(r'"([\w-]+)==([\d.]+)"', source)
+    assert len(named) >= 4
+    assert all(f"`{name}` {version}" in text for name, version in named)
+    for policy in (walks / "applications").glob("*.toml"):
+        lines = len(policy.read_text("utf-8").splitlines())
+        assert f"| [{lines}](../tests/browser/applications/{policy.name}) |" in text
+        loads(policy.read_text("utf-8"))
 
 
 def test_every_problem_has_its_line() -> None:

@@ -202,6 +202,8 @@ def test_presets_name_session_and_csrf_cookies() -> None:
         policy = loads(SMALL.replace("own_hosts", f'presets = ["{platform}"]\nown_hosts'))
         added = [tracker for tracker in policy.trackers if tracker.purpose == "technical"]
         assert len(added) > 1, platform
+    admin = loads(SMALL.replace("own_hosts", 'presets = ["django-admin"]\nown_hosts')).trackers
+    assert ("local_storage", "theme", None) in {(t.kind, t.name, t.max_age_days) for t in admin}
     assert "csrftoken" in {
         t.name
         for t in loads(SMALL.replace("own_hosts", 'presets = ["django"]\nown_hosts')).trackers

@@ -98,13 +98,16 @@ class Responder:
             await self._send(message)
 
     async def _start(self, message: Message) -> None:
+        if self._exchange.reply:  # a view asked for more than was granted
+            await self._instead(self._exchange.reply)
+            return
         headers = raw(message.get("headers", ()))
         try:
             self._filtered = found = self._exchange.response(message["status"], headers)
             self._passes = found.passthrough
         except Exception:  # noqa: BLE001 (it fails closed, and a page still comes)
             _log.exception("the gate failed on a response's head: nothing of it is sent")
-            await send_reply(self._send, self._exchange.failure(500), head=False)
+            await self._instead(self._exchange.failure(500))
             return
         await self._send(
             {
@@ -113,6 +116,10 @@ class Responder:
                 "headers": found.headers,
             }
         )
+
+    async def _instead(self, reply: Reply) -> None:
+        """Send a page of ours; the application's body finds nothing to go through."""
+        await send_reply(self._send, reply, head=self._exchange.request.method == "HEAD")
 
     async def _body(self, message: Message) -> None:
         chunk, more = message.get("body", b""), message.get("more_body", False)
@@ -151,7 +158,12 @@ def raw(headers: Any) -> RawHeaders:
 
 def inner_scope(scope: Scope, exchange: Exchange) -> Scope:
     """Return the scope that the application sees."""
-    inner = {**scope, "headers": exchange.request_headers, "bandeau": exchange.consent}
+    inner = {
+        **scope,
+        "headers": exchange.request_headers,
+        "bandeau": exchange.consent,
+        "bandeau.exchange": exchange,
+    }
     if scope.get("extensions"):
         inner["extensions"] = {k: v for k, v in scope["extensions"].items() if k not in _BYPASSES}
     return inner

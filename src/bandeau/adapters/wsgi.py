@@ -48,11 +48,12 @@ class _Gated:
     def __init__(
         self, app: WSGIApp, environ: Environ, exchange: Exchange, start_response: StartResponse
     ) -> None:
+        self._environ = environ
         self._exchange = exchange
         self._start_response = start_response
         self._filtered: Any = None
         self._written: list[bytes] = []
-        self._failure: bytes | None = None
+        self._ours: bytes | None = None  # a page that stands instead of the application's
         self._upstream = app(environ, self._start)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -63,14 +64,14 @@ class _Gated:
         for chunk in self._upstream:
             yield from self._pass(chunk)
         yield from self._pass(b"")
-        if self._failure is None and not self._filtered.passthrough:
+        if self._ours is None and not self._filtered.passthrough:
             yield self._filtered.close()
 
     def _whole(self) -> bytes | None:
         """Return the application's page where it was given in one piece, as most are."""
         if not isinstance(self._upstream, list | tuple) or len(self._upstream) != 1:
             return None
-        if self._failure is not None or self._written or self._filtered is None:
+        if self._ours is not None or self._written or self._filtered is None:
             return None
         return None if self._filtered.passthrough else self._upstream[0]
 
@@ -81,25 +82,30 @@ class _Gated:
             close()
 
     def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        if self._exchange.reply:  # a view asked for more than was granted
+            return self._instead(self._exchange.reply)
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         try:
             self._filtered = self._exchange.response(int(status[:3]), raw)
         except Exception:  # noqa: BLE001 (it fails closed, and a page still comes)
             _log.exception("the gate failed on a response's head: nothing of it is sent")
-            reply = self._exchange.failure(500)
-            self._failure = reply.body
-            self._start_response(_status(reply.status), _text(reply.headers))
-            return self._written.append
+            return self._instead(self._exchange.failure(500))
         changed = self._filtered.status != int(status[:3])
         line = _status(self._filtered.status) if changed else status
         more = (exc_info,) if exc_info else ()
         self._start_response(line, _text(self._filtered.headers), *more)
         return self._written.append  # the write() of PEP 3333
 
+    def _instead(self, reply: Reply) -> Any:
+        """Send a page of ours, and nothing of the application's."""
+        if self._ours is None:
+            (self._ours,) = _sent(reply, self._environ, self._start_response) or (b"",)
+        return self._written.append
+
     def _pass(self, chunk: bytes) -> Iterator[bytes]:
         written, self._written[:] = b"".join(self._written), []
-        if self._failure is not None:
-            rest, self._failure = self._failure, b""
+        if self._ours is not None:
+            rest, self._ours = self._ours, b""
             yield rest
             return
         for piece in (written, chunk):
@@ -140,7 +146,7 @@ def inner_environ(environ: Environ, exchange: Exchange) -> Environ:
             before = inner.get(f"HTTP_{key}")
             text = value.decode("latin-1")
             inner[f"HTTP_{key}"] = f"{before}{between}{text}" if before else text
-    inner["bandeau"] = exchange.consent
+    inner["bandeau"], inner["bandeau.exchange"] = exchange.consent, exchange
     return inner
 
 
@@ -156,7 +162,7 @@ def read_body(environ: Environ, limit: int) -> bytes | None:
     return body
 
 
-def _sent(reply: Reply, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def _sent(reply: Reply, environ: Environ, start_response: StartResponse) -> list[bytes]:
     headers = [*reply.headers]
     if reply.status != HTTPStatus.NO_CONTENT:
         headers.append((b"content-length", str(len(reply.body)).encode("ascii")))

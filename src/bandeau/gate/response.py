@@ -273,11 +273,16 @@ def is_page(kind: bytes) -> bool:
 
 
 def may_be_page(request: Request) -> bool:
-    """Say whether the answer to a request may be HTML that a browser shows."""
+    """Say whether the answer to a request may be HTML that a browser shows.
+
+    Browsers without Fetch Metadata (Safari before 16.4) name text/html when they open a page; they and
+    downloaders ask for parts of files with `*/*`.
+    """
     destination = request.first(b"sec-fetch-dest")
-    if destination is None or destination in _SHOWN:
+    accepted = b",".join(request.every(b"accept"))
+    if destination in _SHOWN or not (destination or accepted):
         return True
-    return b"text/html" in b",".join(request.every(b"accept"))
+    return b"text/html" in accepted
 
 
 class _Charset:

@@ -70,6 +70,7 @@ class Notice:
         )
         self._part = lru_cache(maxsize=1024)(self._render_part)
         self._held = lru_cache(maxsize=1024)(self._render_held)
+        self._waiting = lru_cache(maxsize=1024)(self._render_waiting)
         self._digest = digest(policy)
         self._style = self._static["bandeau.css"].decode("utf-8")
         self._head = self.head().decode()
@@ -158,6 +159,22 @@ class Notice:
             size=(width, height) if sized else None,
         ).encode()
 
+    def held(self, lang: str, needs: tuple[str, ...]) -> bytes:
+        """Return what stands for a part of a page that needs purposes; phrasing content (ADR 6)."""
+        return self._waiting(lang, needs)
+
+    def _render_waiting(self, lang: str, needs: tuple[str, ...]) -> bytes:
+        return self._render(
+            "closed_frame.html",
+            lang,
+            feature=self._texts[lang].titles(list(needs)),
+            sentence="",
+            needs=needs,
+            data=self._texts[lang].data(self._data(needs)),
+            title="",
+            size=None,
+        ).encode()
+
     def settings(
         self,
         lang: str,
@@ -217,9 +234,22 @@ class Notice:
         """Return the page of a closed feature: what it needs and why, one button for each purpose."""
         title, sentence = self._texts[lang].feature(feature.id)
         needs = [need for need in feature.needs if not consent.allows(need)]
+        data = self._texts[lang].data(self._data(needs))
         return self._page(
-            "closed.html", lang, consent, back, title=title, sentence=sentence, needs=needs
+            "closed.html",
+            lang,
+            consent,
+            back,
+            title=title,
+            sentence=sentence,
+            needs=needs,
+            data=data,
         )
+
+    def closed_page(self, lang: str, needs: tuple[str, ...], consent: Consent, *, back: str) -> str:
+        """Return the page of an address that needs purposes and belongs to no feature."""
+        more = {"needs": needs, "data": self._texts[lang].data(self._data(needs))}
+        return self._page("closed.html", lang, consent, back, title="", sentence="", **more)
 
     def problem(self, lang: str, consent: Consent, *, status: int, kind: str) -> str:
         """Return a page for a request that failed; an unknown kind says so in general words."""

@@ -33,6 +33,14 @@ def check(policy: Policy) -> list[Problem]:
     return [problem for rule in _RULES for problem in rule(policy)]
 
 
+def undeclared(policy: Policy, place: str, purposes: Iterable[str]) -> list[Problem]:
+    """Return a problem for each purpose that is asked for somewhere and that no policy declares."""
+    known = {*policy.consentable, "technical"}
+    return [
+        _unknown("BP015", place, "purpose", name, known) for name in purposes if name not in known
+    ]
+
+
 def _languages(policy: Policy) -> Iterator[Problem]:
     for language in policy.site.languages:
         if language not in BUILT_IN_LANGUAGES:

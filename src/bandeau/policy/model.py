@@ -194,7 +194,7 @@ class Site(_Table):
     )
     templates: str | None = Field(default=None, description="folder of the owner's own templates")
     presets: tuple[str, ...] = Field(
-        default=(), description="platforms whose session and CSRF cookies are technical"
+        default=(), description="platforms whose own cookies and storage are technical"
     )
 
 

@@ -14,6 +14,7 @@ from bandeau.audit.judge.base import (
     Outcome,
     Verdict,
     after,
+    arrived,
     beside_the_point,
     clicks,
     copies,
@@ -70,14 +71,14 @@ def _d4(case: Case, rule: str) -> Verdict:
     doubtful: list[Fact] = []
     for run in case.of("refuse"):
         pages = run.facts.get("text", {})
-        before, now = pages.get("arrive"), pages.get("refuse-reload")
-        if not before or not now:
+        before, now, length = pages.get("arrive"), pages.get("refuse-reload"), arrived(run)
+        if not before or not now or length is None:
             continue
         if before["path"] != now["path"]:
             text = f"after refusing, {before['path']} leads to {now['path']}"
             facts.append(Fact(text, run.scenario, "refuse-reload"))
-        elif now["length"] < before["length"] * CLOSED:
-            text = f"of {before['length']} characters of text {now['length']} are left"
+        elif now["length"] < length * CLOSED:
+            text = f"of {length} characters of text {now['length']} are left"
             facts.append(Fact(text, run.scenario, "refuse-reload"))
         for host, one in _missing_frames(case).items():
             names = [host, *case.inventory.receivers(one)]
@@ -262,11 +263,12 @@ def _g5(case: Case, rule: str) -> Verdict:
     doubtful: list[Fact] = []
     for run in case.of("withdraw"):
         pages = run.facts.get("text", {})
-        # Without a <main>, the text on arrival has the notice's words in it; accepting ends them.
-        earlier = [pages[name]["length"] for name in ("arrive", "accept-reload") if name in pages]
+        # Accepting ends the notice too, whose words are counted with a page that has no <main>.
+        earlier = [arrived(run), pages.get("accept-reload", {}).get("length")]
+        length = min((one for one in earlier if one is not None), default=0)
         now = pages.get("withdraw-reload")
-        if earlier and now and now["length"] < min(earlier) * LESS:
-            text = f"of {min(earlier)} characters of text {now['length']} are left"
+        if length and now and now["length"] < length * LESS:
+            text = f"of {length} characters of text {now['length']} are left"
             facts.append(Fact(text, run.scenario, "withdraw-reload"))
         for layer in run.layers[1:]:
             words = said("loss", layer.get("box", {}).get("text", ""))

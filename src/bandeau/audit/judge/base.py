@@ -110,6 +110,17 @@ class Case:
         return frozenset(self.policy.consentable) if self.policy else frozenset()
 
 
+def arrived(run: Run) -> int | None:
+    """Return the length of a page's text at arrival, without its notice, which every choice takes away.
+
+    In a page without a <main> the notice's text is counted with the page's; elsewhere too much is taken
+    off, and a loss has to be the greater to be certain.
+    """
+    found = run.facts.get("text", {}).get("arrive")
+    notice = run.layers[0].get("box") or {} if run.layers else {}
+    return max(found["length"] - len(notice.get("text", "")), 0) if found else None
+
+
 def after(run: Run, *beginnings: str) -> Iterator[Observation]:
     """Return what was observed at stations whose names begin so; none given: at all of them."""
     return (one for one in run.observations if not beginnings or one.station.startswith(beginnings))

@@ -7,7 +7,7 @@ let granted = band.dataset.granted.split(" ").filter(Boolean);
 let moved = false;
 for (const type of ["scroll", "input"]) addEventListener(type, () => { moved = true; }, { once: true, passive: true });
 
-/** Say something once, with a button to reload where that would show more. */
+/** Say something, with a button where a reload would show more. */
 const say = (key, reload) => {
   const place = band.querySelector("[role=status]");
   place.textContent = band.dataset[key];
@@ -49,6 +49,7 @@ const missed = () => [
     const url = new URL(one.dataset.bdSrc, document.baseURI);
     return url.host === location.host ? "page:" + url.pathname : "host:" + url.hostname;
   }),
+  ...[...document.querySelectorAll("[data-bandeau-needs]")].map((one) => "needs:" + one.dataset.bandeauNeeds),
 ];
 
 let busy = false;

@@ -1,31 +1,36 @@
-"""Django: `MIDDLEWARE = ["bandeau.django.Middleware", …]`, first of all; sync and async.
+"""The gate in Django's chain, sync and async: pure translation, as in the other adapters.
 
-    BANDEAU_POLICY = BASE_DIR / "bandeau.toml"
-    BANDEAU_LEDGER = "sqlite:////srv/lanterne/bandeau.db"
-
-`request.consent` is the request's Consent. Pure translation, as in the other adapters.
+What stands before it in MIDDLEWARE is not gated; what sets cookies, writes pages or keeps them stands
+behind it. Only GZipMiddleware does better before it: the gate then sees pages not yet compressed.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from http.cookies import Morsel
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from contextlib import suppress
+from contextvars import ContextVar
+from http.cookies import CookieError, Morsel
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
 
 from bandeau.adapters.wsgi import inner_environ, read_body, request_of
-from bandeau.errors import BandeauError
-from bandeau.site import Exchange, Site
+from bandeau.decision.model import Consent
+from bandeau.django.conf import site
+from bandeau.site import Exchange
 from bandeau.wire.headers import RawHeaders
 from bandeau.wire.messages import Reply
 
 _log = logging.getLogger("bandeau")
+# The visitor's own request while the site answers it: a view may send another one through the chain, as
+# Wagtail's previews do, and what comes back of it is gated once, with the page that it becomes part of.
+_answered: ContextVar[HttpRequest | None] = ContextVar("bandeau", default=None)
 
 
 class Middleware:
@@ -44,6 +49,8 @@ class Middleware:
     def __call__(self, request: HttpRequest) -> Any:
         if self.is_async:
             return self._async(request)
+        if _answered.get():
+            return self.get_response(_within(request, _answered.get()))
         exchange = self.site.recorded_sync(self._exchange(request))
         _leave(request, exchange)
         if exchange.endpoint:
@@ -53,9 +60,15 @@ class Middleware:
             )
         if exchange.reply:
             return _response(exchange.reply)
-        return _gated(exchange, self.get_response(request))
+        token = _answered.set(request)
+        try:
+            return _gated(exchange, self.get_response(request))
+        finally:
+            _answered.reset(token)
 
-    async def _async(self, request: HttpRequest) -> HttpResponseBase:
+    async def _async(self, request: HttpRequest) -> Any:
+        if _answered.get():
+            return await self.get_response(_within(request, _answered.get()))
         exchange = await self.site.recorded(self._exchange(request))
         _leave(request, exchange)
         if exchange.endpoint:
@@ -65,7 +78,11 @@ class Middleware:
             )
         if exchange.reply:
             return _response(exchange.reply)
-        return _gated(exchange, await self.get_response(request))
+        token = _answered.set(request)
+        try:
+            return _gated(exchange, await self.get_response(request))
+        finally:
+            _answered.reset(token)
 
     def _exchange(self, request: HttpRequest) -> Exchange:
         environ = {
@@ -77,24 +94,62 @@ class Middleware:
         return self.site.exchange(request_of(environ))
 
 
-_sites: dict[tuple[str, str], Site] = {}
+class ConsentHttpRequest(HttpRequest):  # type: ignore[misc]
+    """A request behind the gate, for annotations: `def view(request: ConsentHttpRequest)`."""
+
+    consent: Consent
 
 
-def site() -> Site:
-    """Return the process's site, made of the settings when first asked for."""
-    policy = getattr(settings, "BANDEAU_POLICY", None)
-    if not policy:
+class Closed(HttpResponse):  # type: ignore[misc]
+    """Our own page instead of a view's; the middleware sends its reply, and nothing beside it."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.body, status=reply.status)
+        self.reply = reply
+
+    def __await__(self) -> Generator[Any, None, Closed]:
+        """Be what an asynchronous class-based view returns too: its `dispatch` is not `async`."""
+        return self
+        yield
+
+
+class _Noted(SimpleLazyObject):  # type: ignore[misc]
+    """The Consent of a request; who asks it makes an answer that is not everybody's.
+
+    Django's caches keep pages from behind the gate, where every visitor looks alike. A page that asked
+    for the consent is not kept: `_cache_update_cache` is what their middleware and `cache_page` go by.
+    """
+
+    def __init__(self, request: HttpRequest, consent: Consent) -> None:
+        super().__init__(lambda: consent)
+        self.__dict__["_request"] = request
+
+    def __getattr__(self, name: str) -> Any:
+        personal(self.__dict__["_request"])
+        return super().__getattr__(name)
+
+
+def personal(request: HttpRequest) -> None:
+    """Keep the answer to this request out of Django's caches, and say outside what it depends on."""
+    request.bandeau.personal = True
+    for one in (request, _answered.get() or request):
+        one._cache_update_cache = False  # noqa: SLF001 (there is no other word for it before the answer)
+
+
+def _within(request: HttpRequest, outer: HttpRequest) -> HttpRequest:
+    request.bandeau, request.consent = outer.bandeau, outer.consent
+    return request
+
+
+def exchange_of(request: HttpRequest | None) -> Exchange:
+    """Return the exchange of a request. Raises ImproperlyConfigured where it did not pass the gate."""
+    found = getattr(request, "bandeau", None)
+    if not isinstance(found, Exchange):
         raise ImproperlyConfigured(
-            'add BANDEAU_POLICY = BASE_DIR / "bandeau.toml" to your settings'
+            'this needs a request that came through "bandeau.django.Middleware"; in a template, '
+            "render it with the request: render(request, …)"
         )
-    ledger = str(getattr(settings, "BANDEAU_LEDGER", "sqlite:///bandeau.db"))
-    key = (str(policy), ledger)
-    if key not in _sites:
-        try:
-            _sites[key] = Site.from_file(policy, ledger)
-        except BandeauError as error:
-            raise ImproperlyConfigured(str(error)) from error
-    return _sites[key]
+    return found
 
 
 class _Line(Morsel[str]):
@@ -103,6 +158,9 @@ class _Line(Morsel[str]):
     def __init__(self, line: str) -> None:
         super().__init__()
         self._line = line
+        name, _, value = line.partition(";")[0].partition("=")
+        with suppress(CookieError):  # a name that only a visitor could think of
+            self.set(name, value, value)
 
     def OutputString(self, _attrs: Any = None) -> str:  # noqa: N802 (http.cookies' name)
         return self._line
@@ -116,7 +174,8 @@ def _leave(request: HttpRequest, exchange: Exchange) -> None:
     request.META.update({n: v for n, v in inner.items() if n.startswith("HTTP_")})
     for cached in ("COOKIES", "headers"):  # computed from META when first asked for
         request.__dict__.pop(cached, None)
-    request.consent = exchange.consent
+    request.bandeau = exchange
+    request.consent = _Noted(request, exchange.consent)
 
 
 def _body(request: HttpRequest, limit: int) -> bytes | None:
@@ -125,6 +184,10 @@ def _body(request: HttpRequest, limit: int) -> bytes | None:
 
 
 def _gated(exchange: Exchange, response: HttpResponseBase) -> HttpResponseBase:
+    if isinstance(response, Closed):
+        return _response(response.reply)
+    if exchange.personal:
+        patch_vary_headers(response, ("Cookie", "Sec-GPC"))
     headers: RawHeaders = [
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in response.items()
@@ -171,13 +234,20 @@ def _response(reply: Reply) -> HttpResponse:
 
 
 def _put(response: HttpResponseBase, headers: RawHeaders) -> None:
-    """Give a response exactly these headers; it holds one value a name, so lists are joined."""
+    """Give a response exactly these headers; it holds one value a name, so lists are joined.
+
+    A cookie that passes stays the one that the site set, for who reads `response.cookies` afterwards.
+    """
+    passed = {morsel.OutputString(): morsel for morsel in response.cookies.values()}
     for name in list(response.headers):
         del response[name]
     response.cookies.clear()
     for number, (raw, value) in enumerate(headers):
         name, text = raw.decode("latin-1"), value.decode("latin-1")
         if name == "set-cookie":
-            dict.__setitem__(response.cookies, f"{number}", _Line(text))
+            morsel = passed.get(text) or _Line(text)
+            alone = morsel.key and morsel.key not in response.cookies
+            key = morsel.key if alone else str(number)
+            dict.__setitem__(response.cookies, key, morsel)
         else:
             response[name] = f"{response[name]}, {text}" if response.has_header(name) else text
