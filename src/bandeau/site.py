@@ -482,7 +482,7 @@ class Exchange:
             self.request_headers: RawHeaders = []
         else:
             self.request_headers = self._upstream() if layers else self._observed_request()
-        if site.observer and "cookies" not in layers:
+        if site.observer and "cookies" not in layers and not self.endpoint:
             for name in visitor.held:
                 site.observer.saw("cookie read", name.decode("latin-1"), request.path)
 

@@ -71,11 +71,11 @@ def test_what_is_missing_is_said_as_tables_that_can_be_added(policy: Path) -> No
 def test_what_was_added_is_missing_no_longer(policy: Path) -> None:
     done = learn(policy, "--write")
     assert done.exit_code == 1, done.output
-    assert re.search(r"\d+ tables added, \d+ lines to check", done.output)
+    assert re.search(r"added tables: \d+; lines to check: \d+", done.output)
     load(policy)
     again = learn(policy, "--write")
     assert again.exit_code == 0, again.output
-    assert " 0 tables missing" in again.output
+    assert "tables missing: 0" in again.output
 
 
 def test_what_cannot_be_read_is_said_in_a_line(policy: Path) -> None:

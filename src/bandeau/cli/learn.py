@@ -58,12 +58,12 @@ def learn(report: Path, policy: Path, listen: str | None, *, write: bool) -> Non
     except (BandeauError, OSError, ValueError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    checks = lines.count("# check:")
+    tables, checks = lines.count("[["), lines.count("# check:")
     if write and lines:
-        click.echo(f"{policy}: {lines.count('[[')} tables added, {checks} lines to check")
+        click.echo(f"{policy}: added tables: {tables}; lines to check: {checks}")
     elif lines:
         click.echo(lines, nl=False)
-    click.echo(f"{len(found)} items seen, {lines.count('[[')} tables missing", err=True)
+    click.echo(f"items seen: {len(found)}; tables missing: {tables}", err=True)
     sys.exit(1 if lines else 0)
 
 
