@@ -161,14 +161,14 @@ def _page(report: Path, policy: Path, *, data: bool) -> str:
         return json.dumps({"items": rows, "add": every}, ensure_ascii=False, indent=1)
     cells = "".join(
         f"<tr><td>{html.escape(row['what'])}<td>{html.escape(row['name'])}<td>{html.escape(row['by'])}"
-        f"<td>{'not declared' if row['add'] else 'waits for consent'}"
+        f"<td>{'missing' if row['add'] else 'waits for consent'}"
         for row in rows
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="5">'
         f'<meta name="viewport" content="width=device-width"><title>What would be held back</title>'
         f"<style>{_STYLE}</style><h1>What would be held back</h1>"
-        f"<p>{len(rows)} items so far; {sum(bool(row['add']) for row in rows)} of them are not declared."
-        f"<table><tr><th>what<th>name<th>brought by<th>{cells}</table>"
+        f"<p>Items so far: {len(rows)}; missing in the policy: {sum(bool(row['add']) for row in rows)}."
+        f"<table><tr><th>what<th>name<th>brought by<th>in the policy{cells}</table>"
         f"<h2>To add to the policy</h2><pre>{html.escape(every) or 'nothing'}</pre></html>"
     )
