@@ -73,6 +73,7 @@ def _rule(rule: Rule) -> str:
     marks = (" ★" if rule.starred else "") + (" ‼" if rule.headline else "")
     walks = ", ".join(f"`{one}`" for one in rule.scenarios) or "tests of their own"
     rows = {
+        "A failure is": rule.failure,
         "Fails": rule.decision.fails,
         "Passes": rule.decision.passes,
         "Unknown": rule.decision.unknown,

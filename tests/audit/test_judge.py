@@ -214,3 +214,22 @@ def test_a_rule_that_nothing_decides_says_so() -> None:
     for rule in set(RULES) - DECIDABLE:
         assert "self" in RULES[rule].reach
         assert verdict(rule, walked("no-choice")).reason == "needs-server"
+
+
+def test_what_others_read_before_a_choice_comes_before_what_the_site_reads_back_itself() -> None:
+    own = Observation("cookie_sent", "arrive", 1, "ad", "site.test", third=False, detail={"to": "https://site.test/a"})  # fmt: skip
+    other = Observation("cookie_sent", "arrive", 2, "uid", "ads.test", third=True, detail={"to": "https://ads.test/p"})  # fmt: skip
+    found = verdict("C2", walked("no-choice", own, other), walked("dirty"), policy=declared())
+    assert [(one.text, one.about) for one in found.facts] == [
+        ("cookie uid of ads.test was sent to https://ads.test/p", "cookie uid of ads.test"),
+        (
+            "the site read back its own cookie ad, with https://site.test/a: needs consent for advertising",
+            "cookie ad of site.test",
+        ),
+    ]
+
+
+def test_what_needs_consent_is_said_by_the_owners_title_else_in_plain_words() -> None:
+    for title, words in (("Reklame", "Reklame"), ("", "advertising")):
+        found = verdict("C1", walked("no-choice", kept("arrive", "ad")), policy=declared(title))
+        assert f": needs consent for {words}; " in found.facts[0].text

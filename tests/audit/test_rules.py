@@ -33,6 +33,7 @@ title = "A section"
 id = "A1"
 version = 1
 requirement = "Something holds."
+failure = "Something does not hold."
 scenarios = ["refuse"]
 force = "L"
 severity = "C"
@@ -55,7 +56,7 @@ def explain(*arguments: str) -> Result:
 def texts(rule: Rule) -> list[str]:
     decision = [rule.decision.fails, rule.decision.passes, rule.decision.unknown]
     more = [rule.remedy_bandeau, rule.question]
-    always = [rule.requirement, *rule.sources, *decision, rule.evidence, rule.remedy]
+    always = [rule.requirement, rule.failure, *rule.sources, *decision, rule.evidence, rule.remedy]
     return [*always, *filter(None, more)]
 
 
@@ -100,6 +101,9 @@ def test_what_is_decided_is_a_rule_and_as_many_as_the_docs_say() -> None:
 def test_a_rule_says_everything_in_sentences(rule: Rule) -> None:
     assert all(text == text.strip() and len(text) > 3 for text in texts(rule))
     assert rule.requirement.endswith(".")
+    assert rule.failure.endswith(".")
+    assert len(rule.failure) <= 120
+    assert rule.failure != rule.requirement
     assert rule.remedy.endswith(".")
     assert rule.evidence.endswith(".")
     assert rule.question is None or rule.question.endswith("?")

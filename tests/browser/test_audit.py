@@ -142,7 +142,7 @@ def test_every_format_is_written_and_the_manifest_goes_into_the_log(
     )
     assert done.exit_code == 1, done.output
     report = json.loads((out / "report.json").read_text("utf-8"))
-    assert report["version"] == 1
+    assert report["version"] == 2
     html = (out / "report.html").read_text("utf-8")
     assert "illegal" not in html
     assert "metreur_tiers" in html

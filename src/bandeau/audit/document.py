@@ -18,7 +18,7 @@ from bandeau.audit.observe import Observation
 from bandeau.audit.ruleset import RULESET_VERSION, Rule
 from bandeau.audit.scenario import Run
 
-VERSION = 1
+VERSION = 2
 CLEAN, FINDINGS, NOT_DONE = 0, 1, 2
 
 
@@ -127,6 +127,7 @@ def _verdict(one: Verdict, rule: Rule) -> dict[str, Any]:
         "rule": rule.id,
         "rule_version": rule.version,
         "requirement": rule.requirement,
+        "failure": rule.failure,
         "outcome": one.outcome.value,
         "reason": one.reason,
         "severity": rule.severity,
@@ -134,6 +135,7 @@ def _verdict(one: Verdict, rule: Rule) -> dict[str, Any]:
         "headline": rule.headline,
         "sources": list(rule.sources),
         "remedy": rule.remedy,
+        "evidence": rule.evidence,
         "question": rule.question or "",
         "facts": [asdict(fact) for fact in one.facts],
     }

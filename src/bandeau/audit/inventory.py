@@ -21,6 +21,19 @@ OWN = frozenset(
     for prefix in ("", "__Host-", "__Secure-")
     for name in ("", "-audience", "-receipt")
 )
+_AREAS = {
+    "local_storage": "local storage key",
+    "session_storage": "session storage key",
+    "indexed_db": "database",
+    "service_worker": "service worker",
+}
+_PURPOSES = {  # the built-in ones, as one says what something needs consent for
+    "ads": "advertising",
+    "audience": "audience measurement",
+    "profiles": "creating profiles",
+    "social": "social networks",
+    "video": "videos",
+}
 _SKEW_DAYS = 1.0  # between what is declared and what is set
 
 
@@ -105,6 +118,24 @@ class Inventory:
             if name
         ]
 
+    def titles(self, needs: Iterable[Purposes]) -> list[str]:
+        """Return what declarations need consent for, in English where the owner has words for it."""
+        names = {name for one in needs for name in one if name not in ("", TECHNICAL)}
+        return sorted(self._title(name) for name in names)
+
+    def _title(self, name: str) -> str:
+        declared = (
+            {one.id: one.text.get("en") for one in self.policy.purposes} if self.policy else {}
+        )
+        words = declared.get(name)
+        return words.title if words else _PURPOSES.get(name, name)
+
+    def told(self, needs: list[Purposes] | None) -> str:
+        """Say what something was declared to need."""
+        if needs is None:
+            return "not declared"
+        return f"needs consent for {' and '.join(self.titles(needs))}"
+
     def too_long(self, one: Observation) -> float | None:
         """Return the declared days where an item asks for more; None where it does not."""
         seconds = one.detail.get("seconds")
@@ -134,6 +165,12 @@ def allowed(needs: Iterable[Purposes], granted: Purposes, *, every: bool) -> boo
 
 def _of_service(service: Service) -> Purposes:
     return frozenset(service.needs_any or (service.purpose or "",))
+
+
+def item_of(one: Observation) -> str:
+    """Return what a kept or sent item is called: its kind, name and host."""
+    kind = _kind(one)
+    return f"{_AREAS.get(kind, kind)} {one.name} of {one.host}"
 
 
 def _kind(one: Observation) -> str:

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from bandeau.errors import BandeauError
 
-RULESET_VERSION = 2
+RULESET_VERSION = 3
 FORCES = {"L": "law or judgment", "G": "guidance of a regulator", "B": "best practice"}
 SEVERITIES = {"C": "critical", "M": "major", "m": "minor"}
 REACHES = {
@@ -70,6 +70,7 @@ class Rule:
     id: str
     version: int
     requirement: str
+    failure: str  # what a rule that fails comes to, as a headline
     scenarios: tuple[Scenario, ...]  # those of `audit`; none: other tests decide it
     force: Literal["L", "G", "B"]
     severity: Literal["C", "M", "m"]

@@ -51,6 +51,7 @@ def _lines(rule: Rule) -> Iterator[str]:
         "decided on": REACHES[rule.reach],
         "scenarios": ", ".join(rule.scenarios) or "none of the browser's: tests of their own",
         "sources": "; ".join(rule.sources),
+        "a failure is": rule.failure,
         "fails when": rule.decision.fails,
         "passes when": rule.decision.passes,
         "unknown when": rule.decision.unknown,

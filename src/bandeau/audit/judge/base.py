@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bandeau.audit import known
-from bandeau.audit.inventory import Inventory, allowed
+from bandeau.audit.inventory import Inventory, allowed, item_of
 from bandeau.audit.observe import Observation, days, site_of
 from bandeau.audit.pipe import Params
 from bandeau.audit.scenario import Run
@@ -18,6 +18,7 @@ Purposes = frozenset[str]
 Decide = Callable[["Case", str], "Verdict"]
 KEPT = ("cookie_kept", "cookie_in_jar", "storage_kept", "storage_there")
 ASKED = ("request", "connection")
+READ_BACK = "the site read back its own cookie"
 SANCTIONED = ("ads", "social")  # purposes that an audit fails for where a notice hides them
 CLOSED, LESS = 0.5, 0.9  # of a page's text: what is left of a closed one, what a person has to see
 _LINEAR = 0.04045  # below it sRGB is linear (WCAG 2.2, "relative luminance")
@@ -34,13 +35,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One piece of evidence in words, with where it was seen and who started it."""
+    """One piece of evidence in words, with where it was seen, who started it and what it is about."""
 
     text: str
     scenario: str = ""
     station: str = ""
     at: int = 0  # milliseconds
     chain: tuple[str, ...] = ()
+    about: str = ""  # a kept item or a host, alike in every rule that has facts of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,26 +168,18 @@ def kept_fact(
 ) -> Fact:
     """Say what was kept, whose it is, how long it lives, what it is for, and who wrote it."""
     needs = case.inventory.purposes_of_item(one)
-    area = str(one.detail.get("area", "cookie"))
-    writer = writers.get((area, one.name, one.host))
+    writer = writers.get((str(one.detail.get("area", "cookie")), one.name, one.host))
     seconds = (writer or one).detail.get("seconds")
     lasts = days(seconds) if isinstance(seconds, int) else None
-    words = {
-        "cookie": "cookie",
-        "local_storage": "local storage key",
-        "session_storage": "session storage key",
-        "indexed_db": "database",
-        "cache": "cache",
-        "service_worker": "service worker",
-    }[area]
-    purposes = sorted({p for group in needs for p in group}) if needs else ()
-    declared = f"needs {' and '.join(purposes)}; " if needs else "not declared; "
+    declared = f"{case.inventory.told(needs)}; " if case.policy else ""
     whose = None if needs else known.of_item(one)
     told = f"known as {whose}; " if whose else ""
     age = f", {lasts:g} days" if lasts else ""
     by = "nobody was seen to write it" if writer is None else _by(writer)
-    text = f"{words} {one.name} of {one.host}{age}: {declared if case.policy else ''}{told}{by}"
-    return Fact(text, run.scenario, one.station, one.at, writer.chain if writer else one.chain)
+    item = item_of(one)
+    chain = writer.chain if writer else one.chain
+    text = f"{item}{age}: {declared}{told}{by}"
+    return Fact(text, run.scenario, one.station, one.at, chain, item)
 
 
 def _by(one: Observation) -> str:
@@ -208,16 +202,18 @@ def asked(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]
         named = f" ({', '.join(who)})" if who else ""
         word = {"hint": "hint for", "connection": "connection to"}.get(one.kind, "request to")
         text = f"{word} {one.host}{named}: {one.name[:200]}"
-        found.setdefault(one.host, Fact(text, run.scenario, one.station, one.at, one.chain))
+        fact = Fact(text, run.scenario, one.station, one.at, one.chain, one.host)
+        found.setdefault(one.host, fact)
     return list(found.values())
 
 
 def sent(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]:
     """Return the cookies that were sent, which is reading, though nothing granted opens them.
 
-    The site's own go with each of its requests: there who wrote them is what can be removed.
+    Third parties' come first. The site's own go back with each of its requests: there who wrote
+    them is what can be removed.
     """
-    found: dict[tuple[str, str], Fact] = {}
+    found: dict[tuple[bool, str, str], Fact] = {}
     wrote = writers(run)
     for one in after(run, *stations):
         if one.kind != "cookie_sent":
@@ -225,11 +221,16 @@ def sent(case: Case, run: Run, granted: Purposes, *stations: str) -> list[Fact]:
         needs = case.inventory.purposes_of_item(one)
         if (needs and allowed(needs, granted, every=True)) or not (case.policy or one.third):
             continue
+        own = not one.third
         text = f"cookie {one.name} of {one.host} was sent to {one.detail.get('to')}"
-        writer = None if one.third else wrote.get(("cookie", one.name, one.host))
+        if own:
+            text = f"{READ_BACK} {one.name}, with {one.detail.get('to')}"
+            text += f": {case.inventory.told(needs)}"
+        writer = wrote.get(("cookie", one.name, one.host)) if own else None
         chain = writer.chain if writer else one.chain
-        found.setdefault((one.name, one.host), Fact(text, run.scenario, one.station, one.at, chain))
-    return list(found.values())
+        fact = Fact(text, run.scenario, one.station, one.at, chain, item_of(one))
+        found.setdefault((own, one.name, one.host), fact)
+    return [fact for _, fact in sorted(found.items(), key=lambda pair: pair[0][0])]
 
 
 def unopened(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from bandeau.audit.inventory import allowed
 from bandeau.audit.judge.base import (
+    READ_BACK,
     Case,
     Decide,
     Fact,
@@ -54,6 +55,7 @@ def _c2(case: Case, rule: str) -> Verdict:
             for one in run.observations
             if one.kind == "cookie_sent" and one.name == SEED
         ]
+    facts.sort(key=lambda one: one.text.startswith(READ_BACK))  # what others read comes first
     return verdict(case, rule, facts, (), "no-choice", "dirty")
 
 
