@@ -7,16 +7,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bandeau.audit import scenario
 from bandeau.audit.document import document, exit_code
 from bandeau.audit.judge import Fact, Outcome, Verdict
 from bandeau.audit.observe import Observation
-from bandeau.audit.report import FORMATS, html, write
+from bandeau.audit.pipe import BrowserError
+from bandeau.audit.report import FORMATS, html, thumbnails, write
+from bandeau.audit.report.words import picture_name, shortened, station, walk
 from bandeau.audit.ruleset import load
 from bandeau.audit.scenario import Run
 from bandeau.audit.watch import Setting
+from bandeau.policy.model import Policy
 
 DONE = Run("refuse", 1, Setting(), completed=True)
 BLIND = Run("refuse", 1, Setting(), completed=True, unwatched=["worker https://a.test/w.js"])
@@ -57,27 +62,119 @@ def test_a_page_with_half_of_a_surrogate_pair_gets_its_report_all_the_same(tmp_p
     assert "half ?" in (tmp_path / "report.json").read_text("utf-8")
 
 
+URL, SCRIPT = "http://a.test/p", "https://b.test/b.js"
+BEGAN = (f'{URL} <script src="{SCRIPT}">', URL)
+
+
+def shown(runs: list[Run], verdicts: list[Verdict], policy: Policy | None = None) -> str:
+    """Return the words of the page on an audit."""
+    started = datetime(2026, 11, 5, 9, tzinfo=UTC)
+    page = html.page(document(URL, runs, verdicts, load(), started=started, policy=policy))
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", page[page.index("<body>") :])))
+
+
+def request(
+    host: str,
+    station: str = "arrive",
+    query: str = "",
+    chain: tuple[str, ...] = BEGAN,
+    **detail: Any,
+) -> Observation:
+    url = f"https://{host}/x{query}"
+    return Observation("request", station, 1, url, host, third=True, chain=chain, detail=detail)
+
+
 def test_the_page_says_which_tag_to_remove_whom_it_brings_and_what_was_not_done() -> None:
-    url, script = "http://a.test/p", "https://b.test/b.js"
-    began = (f'{url} <script src="{script}">', url)
-    seen = [
-        Observation("request", "arrive", 1, script, "b.test", third=True, chain=began),
-        Observation("request", "arrive", 2, script, "c.test", third=True, chain=(f"{script}:9:1", *began)),
-    ]  # fmt: skip
-    done = replace(DONE, scenario="no-choice", observations=seen)
-    chain = (f"response of {script}?x=1", f"{script}:9:1", f"{script}:3:1", *began)
-    facts = [Fact(f"fact {number}", "no-choice", "arrive", 1, chain) for number in range(7)]
+    chain = (f"response of {SCRIPT}?x=1", f"{SCRIPT}:9:1", f"{SCRIPT}:3:1", *BEGAN)
+    done = replace(DONE, scenario="no-choice", observations=[request("b.test")])
+    abouts = ["b.test", "cookie u of b.test", "cookie u of b.test", *(f"cookie {n} of a.test" for n in range(7))]  # fmt: skip
+    facts = [Fact(f"fact {n} at {SCRIPT}?y={n}", "no-choice", "arrive", 1500, chain, about)
+             for n, about in enumerate(abouts)]  # fmt: skip
+    own = Fact("own", "no-choice", "arrive", 1, (f"response of {URL}", URL), "cookie s of a.test")
     found = [
         Verdict("C1", Outcome.FAIL, "", tuple(facts)),
+        Verdict("L1", Outcome.FAIL, "", (own, *facts[:3])),
         Verdict("A2", Outcome.UNKNOWN, "no-notice"),
+        Verdict("H2", Outcome.UNKNOWN, "needs-server"),
+        Verdict("J3", Outcome.NOT_APPLICABLE, "no exempt tracker is declared"),
     ]
-    runs = [done, stopped("no-notice")]
-    page = html.page(document(url, runs, found, load(), started=datetime.now(UTC)))
-    text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", page)))
-    assert f'<script src="{script}"> in the pagebrings b.test, c.test · 7 findings: C1' in text
-    way = f'started by <script src="{script}"> in the page → line 3 of {script} → a Set-Cookie header of {script}?…'
-    assert text.count(way) == 7
-    assert text.index("fact 4") < text.index("and 2 more") < text.index("fact 5")
-    assert "Not done: refuse: no notice that asks for a choice was found." in text
-    assert "1 rule could not be decided. 1: no notice that asks for a choice was found" in text
-    assert "? not known no notice that asks for a choice was found" in text
+    text = shown(
+        [done, stopped("no-notice"), replace(stopped("no-notice"), scenario="only:ads")], found
+    )
+    assert "5 November 2026, 09:00 UTC · 1 page, one browser" in text
+    assert "✕ 2 rules broken, 2 not decided, 0 hold, 1 does not apply." in text
+    assert (
+        "C1 Cookies or other items that need consent are kept on the device before any choice."
+        in text
+    )
+    tag = f'<script src="{SCRIPT}"> in the page'
+    assert f"{tag}brings b.test · keeps or sends u, 0, 1, 2, 3, 4 and 2 more · C1 L1" in text
+    assert "Cookies that the site’s own server sets with the pagekeeps or sends s · L1" in text
+    way = f"started by {tag} → line 3 of {SCRIPT} → a cookie in the answer of {SCRIPT}?…"
+    assert text.count(way) == 10 + 3
+    seen = "(first visit: first load, before any choice, after 1.5 s)"
+    assert f"fact 4 at {SCRIPT}?… {seen}" in text
+    assert text.index("fact 4") < text.index("and 5 more") < text.index("fact 5")
+    assert "2 tests could not be done: there is no notice to answer" in text
+    assert "refusal testtest of accepting only advertising" in text
+    assert "? 1 could not be tested: there is no notice to answer" in text
+    assert "1 rule: not to be seen from outside: ask the site's engineers H2" in text
+    assert "Ask for: " in text
+    assert "J3" in text[text.index("1 rule does not apply") :]
+
+
+def test_facts_that_differ_in_made_up_names_alone_are_told_once() -> None:
+    hosts = [f"bid-{name}.ads.test" for name in ("x1", "x2", "x3")]
+    loads = [replace(DONE, scenario="no-choice", number=number, observations=[request(host)])
+             for number, host in enumerate(hosts)]  # fmt: skip
+    facts = [Fact(f"request to {one}: https://{one}/x?id={one}", "no-choice", "arrive", 1, BEGAN, one)
+             for one in hosts]  # fmt: skip
+    text = shown(loads, [Verdict("C3", Outcome.FAIL, "", tuple(facts))])
+    assert "request to bid-x1.ads.test: https://bid-x1.ads.test/x?… and 2 more like it" in text
+    assert "bid-x2" not in text
+    assert "brings bid-….ads.test (3 names) · C3" in text
+
+
+def test_a_page_needs_nothing_but_itself_and_shows_a_picture_once() -> None:
+    done = replace(DONE, pictures={"arrive": b"", "refuse": b"", "refuse-reload": b""})
+    made = document(URL, [done], [], load(), started=datetime.now(UTC))
+    names = [picture_name("refuse", 1, one) for one in ("arrive", "refuse", "refuse-reload")]
+    page = html.page(made, dict(zip(names, ["data:a", "data:b", "data:a"], strict=True)))
+    assert re.findall('<img src="([^"]*)"', page) == ["data:a", "data:b"]
+    assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []
+
+
+def test_a_report_without_a_browser_for_small_pictures_is_written_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent() -> str:
+        raise BrowserError("there is no chromium here")
+
+    monkeypatch.setattr(thumbnails, "executable", absent)
+    done = replace(DONE, pictures={"arrive": b"\x89PNG"})
+    write(document(URL, [done], [], load(), started=datetime.now(UTC)), [done], tmp_path, ["html"])
+    assert "<img" not in (tmp_path / "report.html").read_text("utf-8")
+    assert (tmp_path / "pictures" / "refuse-1-arrive.png").read_bytes() == b"\x89PNG"
+
+
+def test_an_address_is_cut_and_its_whole_is_kept_as_a_title() -> None:
+    made = shortened(f"asked {URL}, http://a.test/s?x=<1: https://b.test/b?y=2: why", URL)
+    assert made == (
+        f'asked <span title="{URL}">the page</span>, <span title="http://a.test/s?x=">/s?…</span>&lt;1: '
+        '<span title="https://b.test/b?y=2">https://b.test/b?…</span>: why'
+    )
+
+
+def test_every_walk_and_every_station_of_one_has_a_name_in_words() -> None:
+    source = Path(scenario.__file__).read_text("utf-8")
+    found = re.findall(r'(?:mark|arrive|walk|choose)\((?:Goal\.\w+, )?f?"([a-z-]+)"', source)
+    assert {"arrive", "refuse", "settings", "against", "dirty"} <= set(found)
+    assert [one for one in found if station(one) == one] == []
+    assert [one for one in scenario.NAMES if walk(one) == one] == []
+
+
+def test_a_purpose_of_the_owners_own_is_called_as_he_calls_it() -> None:
+    assert walk("only:ads") == "test of accepting only advertising"
+    assert walk("only:polls") == "test of accepting only polls"
+    assert station("only:ads-reload") == "after accepting only advertising, page loaded again"
+    assert station("accept-page-2") == "after accepting, page 2"

@@ -146,6 +146,8 @@ def test_every_format_is_written_and_the_manifest_goes_into_the_log(
     html = (out / "report.html").read_text("utf-8")
     assert "illegal" not in html
     assert "metreur_tiers" in html
+    assert '<img src="data:image/webp;base64,' in html
+    assert 'src="pictures' not in html
     rows = list(csv.DictReader(io.StringIO((out / "report.csv").read_text("utf-8"))))
     assert {row["rule"] for row in rows} == {one["rule"] for one in report["verdicts"]}
     sarif = json.loads((out / "report.sarif").read_text("utf-8"))

@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bandeau.audit import look, observe, scenario, watch
-from bandeau.audit.judge.base import ASKED
-from bandeau.audit.observe import Observation, Reader
+from bandeau.audit.observe import ASKED, Observation, Reader
 from bandeau.audit.pipe import BrowserError
 from bandeau.audit.scenario import Plan, apart, run
 from bandeau.audit.watch import Raw, Setting, Watch

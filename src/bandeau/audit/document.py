@@ -13,10 +13,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bandeau.audit import known
+from bandeau.audit.inventory import Inventory
 from bandeau.audit.judge import Outcome, Verdict
 from bandeau.audit.observe import Observation
+from bandeau.audit.recipients import recipients
 from bandeau.audit.ruleset import RULESET_VERSION, Rule
 from bandeau.audit.scenario import Run
+from bandeau.policy.digest import digest
+from bandeau.policy.model import Policy
 
 VERSION = 2
 CLEAN, FINDINGS, NOT_DONE = 0, 1, 2
@@ -29,10 +33,10 @@ def document(
     rules: Mapping[str, Rule],
     *,
     started: datetime,
-    policy: str | None = None,
+    policy: Policy | None = None,
     version: str = "",
 ) -> dict[str, Any]:
-    """Return the report of an audit. `policy` is the digest of the policy that was judged against."""
+    """Return the report of an audit. `policy` is what was judged against."""
     found: dict[str, Any] = _writable(
         {
             "version": VERSION,
@@ -40,7 +44,7 @@ def document(
             "ruleset": RULESET_VERSION,
             "url": url,
             "started": started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "policy": policy,
+            "policy": digest(policy) if policy else None,
             "exit": exit_code(runs, verdicts),
             "counts": {
                 outcome.value: sum(1 for one in verdicts if one.outcome is outcome)
@@ -48,6 +52,7 @@ def document(
             },
             "verdicts": [_verdict(one, rules[one.rule]) for one in verdicts],
             "known": _known(runs),
+            "recipients": recipients(url, runs, Inventory(policy)),
             "runs": [_run(run) for run in runs],
         }
     )

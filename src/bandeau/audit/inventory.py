@@ -27,7 +27,7 @@ _AREAS = {
     "indexed_db": "database",
     "service_worker": "service worker",
 }
-_PURPOSES = {  # the built-in ones, as one says what something needs consent for
+PURPOSES = {  # the built-in ones, as one says what something needs consent for
     "ads": "advertising",
     "audience": "audience measurement",
     "profiles": "creating profiles",
@@ -128,7 +128,7 @@ class Inventory:
             {one.id: one.text.get("en") for one in self.policy.purposes} if self.policy else {}
         )
         words = declared.get(name)
-        return words.title if words else _PURPOSES.get(name, name)
+        return words.title if words else PURPOSES.get(name, name)
 
     def told(self, needs: list[Purposes] | None) -> str:
         """Say what something was declared to need."""

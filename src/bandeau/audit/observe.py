@@ -48,6 +48,7 @@ class Observation:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+ASKED = ("request", "connection")  # kinds of observations by which somebody was contacted
 _BARRED = ("csp", "mixed-content")  # other reasons come with an answer: the request was sent
 
 

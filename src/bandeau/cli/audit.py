@@ -157,7 +157,6 @@ def judged(plan: Plan, runs: list[Run], policy: Policy | None, started: datetime
     from bandeau.audit.document import document  # noqa: PLC0415 (as above)
     from bandeau.audit.judge import Case, judge  # noqa: PLC0415
     from bandeau.audit.ruleset import load as load_rules  # noqa: PLC0415
-    from bandeau.policy.digest import digest  # noqa: PLC0415
 
     rules = load_rules()
     verdicts = judge(Case(runs, policy), rules.values())
@@ -167,7 +166,7 @@ def judged(plan: Plan, runs: list[Run], policy: Policy | None, started: datetime
         verdicts,
         rules,
         started=started,
-        policy=digest(policy) if policy else None,
+        policy=policy,
         version=version("bandeau"),
     )
 
@@ -177,7 +176,7 @@ def summary(report: Report) -> list[str]:
     lines = []
     for one in report["verdicts"]:
         if one["outcome"] == "fail":
-            lines.append(f"{one['rule']} {one['requirement']}")
+            lines.append(f"{one['rule']} {one['failure']}")
             lines += [f"    {fact['scenario']}: {fact['text']}" for fact in one["facts"][:5]]
             more = len(one["facts"]) - 5
             if more > 0:

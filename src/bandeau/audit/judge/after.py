@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bandeau.audit.inventory import allowed
 from bandeau.audit.judge.base import (
-    ASKED,
     CLOSED,
     KEPT,
     LESS,
@@ -30,7 +29,7 @@ from bandeau.audit.judge.base import (
     verdict,
 )
 from bandeau.audit.lexicon import said
-from bandeau.audit.observe import Observation, days
+from bandeau.audit.observe import ASKED, Observation, days
 from bandeau.audit.scenario import Run
 
 _SKEW = 3600  # seconds by which two lifetimes may differ that are written as dates

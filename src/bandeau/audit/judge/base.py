@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from bandeau.audit import known
 from bandeau.audit.inventory import Inventory, allowed, item_of
-from bandeau.audit.observe import Observation, days, site_of
+from bandeau.audit.observe import ASKED, Observation, days, site_of
 from bandeau.audit.pipe import Params
 from bandeau.audit.scenario import Run
 from bandeau.policy.model import Policy
@@ -17,7 +17,6 @@ from bandeau.policy.model import Policy
 Purposes = frozenset[str]
 Decide = Callable[["Case", str], "Verdict"]
 KEPT = ("cookie_kept", "cookie_in_jar", "storage_kept", "storage_there")
-ASKED = ("request", "connection")
 READ_BACK = "the site read back its own cookie"
 SANCTIONED = ("ads", "social")  # purposes that an audit fails for where a notice hides them
 CLOSED, LESS = 0.5, 0.9  # of a page's text: what is left of a closed one, what a person has to see

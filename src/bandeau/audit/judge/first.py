@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from bandeau.audit.judge.base import (
-    ASKED,
     CLOSED,
     KEPT,
     LESS,
@@ -26,7 +25,7 @@ from bandeau.audit.judge.base import (
     verdict,
 )
 from bandeau.audit.lexicon import said
-from bandeau.audit.observe import site_of
+from bandeau.audit.observe import ASKED, site_of
 from bandeau.audit.pipe import Params
 from bandeau.audit.scenario import Run
 from bandeau.policy.model import BUILT_IN_PURPOSES
@@ -45,7 +44,8 @@ def _a1(case: Case, rule: str) -> Verdict:
     if verdict.outcome is Outcome.PASS:
         return Verdict(rule, Outcome.NOT_APPLICABLE, "nothing was seen that needs consent")
     if verdict.outcome is Outcome.FAIL:  # the rules C1 to C3 list all of it
-        first, more = verdict.facts[0], len(verdict.facts) - 1
+        first = verdict.facts[0]
+        more = len({one.about for one in verdict.facts}) - 1  # things, not how often they were seen
         text = f"no notice that asks for a choice was found, and yet: {first.text}"
         text += f" (and {more} more)" if more else ""
         return replace(verdict, facts=(replace(first, text=text),))

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from bandeau.audit.inventory import OWN
 from bandeau.audit.judge.base import (
-    ASKED,
     Case,
     Decide,
     Fact,
@@ -21,6 +20,7 @@ from bandeau.audit.judge.base import (
     unknown,
     verdict,
 )
+from bandeau.audit.observe import ASKED
 from bandeau.audit.probe import AGENT
 from bandeau.wire.cookies import attributes
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bandeau.audit.judge.base import (
-    ASKED,
     KEPT,
     SANCTIONED,
     Case,
@@ -22,7 +21,7 @@ from bandeau.audit.judge.base import (
     writers,
 )
 from bandeau.audit.lexicon import folded, said
-from bandeau.audit.observe import Observation, days
+from bandeau.audit.observe import ASKED, Observation, days
 from bandeau.audit.scenario import Run
 
 _TICKS = ("checkbox", "switch")

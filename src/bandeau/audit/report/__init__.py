@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bandeau.audit.report import csv, github, har, html, junit, pdf, sarif
+from bandeau.audit.pipe import BrowserError
+from bandeau.audit.report import csv, github, har, html, junit, pdf, sarif, thumbnails
+from bandeau.audit.report.words import picture_name
 from bandeau.audit.scenario import Run
 
 Report = Mapping[str, Any]
@@ -38,20 +40,27 @@ def write(report: Report, runs: Sequence[Run], out: Path, formats: Sequence[str]
     """
     folder = out / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for run in runs:
-        for station, picture in run.pictures.items():
-            path = folder / picture_name(run.scenario, run.number, station)
-            path.write_bytes(picture)
-            written.append(path)
+    pictures = {
+        picture_name(run.scenario, run.number, station): picture
+        for run in runs
+        for station, picture in run.pictures.items()
+    }
+    for file, picture in pictures.items():
+        (folder / file).write_bytes(picture)
+    written = [folder / file for file in pictures]
     main = []
+    if {"html", "pdf"} & set(formats):
+        page = out / FORMATS["html"][0]
+        try:
+            small = thumbnails.small(pictures)
+        except BrowserError:  # the folder has them, and a report is worth more than its pictures
+            small = {}
+        page.write_text(html.page(report, small), "utf-8")
     for name in formats:
+        path = out / FORMATS[name][0] if name in FORMATS else out / "report.pdf"
         if name == "pdf":
-            page, path = out / FORMATS["html"][0], out / "report.pdf"
-            page.write_text(html.page(report), "utf-8")
             pdf.printed(page, path)
-        else:
-            path = out / FORMATS[name][0]
+        elif name != "html":
             path.write_text(FORMATS[name][1](report), "utf-8")
         main.append(path)
     hashes = {
@@ -62,8 +71,3 @@ def write(report: Report, runs: Sequence[Run], out: Path, formats: Sequence[str]
     about = {key: report[key] for key in ("url", "started", "exit", "policy", "ruleset", "bandeau")}
     manifest.write_text(as_json({**about, "sha256": hashes}), "utf-8")
     return [*main, manifest]
-
-
-def picture_name(scenario: str, number: int, station: str) -> str:
-    """Return the file name of a screenshot."""
-    return f"{scenario.replace(':', '-')}-{number}-{station.replace(':', '-')}.png"

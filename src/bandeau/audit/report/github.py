@@ -15,9 +15,7 @@ def commands(report: Mapping[str, Any]) -> str:
         if one["outcome"] == "fail":
             facts = "\n".join(fact["text"] for fact in one["facts"][:5])
             title = (
-                _escaped(f"{one['rule']} {one['requirement']}")
-                .replace(":", "%3A")
-                .replace(",", "%2C")
+                _escaped(f"{one['rule']} {one['failure']}").replace(":", "%3A").replace(",", "%2C")
             )
             lines.append(f"::{_LEVEL[one['severity']]} title={title}::{_escaped(facts)}")
     return "".join(f"{line}\n" for line in lines)

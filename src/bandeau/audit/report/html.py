@@ -1,51 +1,25 @@
-"""A report as one page that a person can read: what is wrong first, who brings it, and what to do."""
+"""A report as one page that a person can read: what is wrong first, who receives what, what to do."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 
-from bandeau.audit.observe import file_of
+from bandeau.audit.report import words
 
-_ORDER = {"fail": 0, "unknown": 1, "pass": 2, "not applicable": 3}
+_OUTCOMES = ("fail", "unknown", "pass", "not applicable")
 _SEVERITY = {"C": 0, "M": 1, "m": 2}
-_FORCE = {"L": "law or judgment", "G": "guidance of a regulator", "B": "best practice"}
-_RANK = {"C": "critical", "M": "major", "m": "minor"}
-
-
-_WHY = {  # the words for a reason that is one word
-    "no-notice": "no notice that asks for a choice was found",
-    "no-control": "the button or link for it was not found",
-    "no-effect": "what was clicked changed nothing",
-    "no-way-back": "no way back to the choices was found",
-    "asked-again": "the notice came back when the page was loaded again",
-    "no-list": "no list of trackers was found",
-    "no-language": "the language is not one of those that are known",
-    "one-site": "one site alone cannot show it",
-    "not-run": "that walk was not asked for",
-    "not-seen": "what it is about was not seen",
-    "not-watched": "something ran that could not be watched",
-    "needs-human": "for a person to look at",
-    "needs-policy": "only a policy of the site's can tell",
-    "needs-server": "only the site's server can tell",
-    "unclassified": "nobody has said what the items are for",
-    "others-chose": "others chose meanwhile",
-    "bot-wall": "the site asks for proof of a person",
-    "time": "it took too long",
-    "error": "something went wrong",
-}
-_CODE = re.compile("`([^`]+)`")
 _FACTS = 5  # of a rule that are open at first
-_HOSTS = 6  # of a tag that are named
+_NAMED = 6  # of many, the ones that are named
+Report = Mapping[str, Any]
 
 
-def page(report: Mapping[str, Any]) -> str:
-    """Return the page; it needs nothing but itself."""
+def page(report: Report, pictures: Mapping[str, str] | None = None) -> str:
+    """Return the page; it needs nothing but itself. `pictures` are addresses (data:) by file name."""
     templates = Environment(
         loader=PackageLoader("bandeau.audit.report"),
         autoescape=True,
@@ -53,131 +27,151 @@ def page(report: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    verdicts = sorted(
-        report["verdicts"],
-        key=lambda one: (_ORDER[one["outcome"]], _SEVERITY[one["severity"]], one["rule"]),
-    )
-    templates.filters["marked"] = _marked
+    url = report["url"]
+    verdicts = sorted(report["verdicts"], key=lambda one: (_SEVERITY[one["severity"]], one["rule"]))
+    by_outcome = {
+        outcome: [one for one in verdicts if one["outcome"] == outcome] for outcome in _OUTCOMES
+    }
+    names = {
+        host: name
+        for row in report["recipients"]
+        for name, hosts in row["hosts"].items()
+        for host in hosts
+    }
+    templates.filters |= {
+        "marked": words.marked,
+        "shortened": lambda text: words.shortened(text, url),
+        "walk": words.walk,
+        "station": words.station,
+        "place": words.where,
+        "way": lambda chain: words.way(chain, url),
+        "why": lambda reason: words.WHY.get(reason, reason.replace("-", " ")),
+    }
+    began = datetime.fromisoformat(report["started"])
     return templates.get_template("report.html").render(
         report=report,
-        headlines=[one for one in report["verdicts"] if one["headline"]],
-        failed=[one for one in verdicts if one["outcome"] == "fail"],
-        unknown=[one for one in verdicts if one["outcome"] == "unknown"],
-        passed=[one for one in verdicts if one["outcome"] == "pass"],
-        reasons=Counter(
-            one["reason"] for one in verdicts if one["outcome"] == "unknown"
-        ).most_common(),
+        began=f"{began.day} {began:%B %Y, %H:%M} UTC",
+        pages=max(
+            (int(name.rpartition("-page-")[2]) for name in _stations(report) if "-page-" in name),
+            default=1,
+        ),
+        failed=by_outcome["fail"],
+        unknown=_by_reason(by_outcome["unknown"]),
+        passed=by_outcome["pass"],
+        beside=by_outcome["not applicable"],
+        headlines=[one for one in verdicts if one["headline"]],
+        untested=_by_reason([one for one in by_outcome["unknown"] if one["headline"]]),
         undone=_undone(report["runs"]),
-        remove=_remove(report, verdicts),
-        way=lambda chain: _way(chain, report["url"]),
-        why=lambda reason: _WHY.get(reason, reason.replace("-", " ")),
-        rank=_RANK,
-        force=_FORCE,
+        whens=Counter(one["when"] for one in report["recipients"]).items(),
+        remove=_remove(report, by_outcome["fail"], names),
+        alike=lambda facts: _alike(facts, names),
+        read_back=words.SET,
         facts=_FACTS,
-        timelines=[_timeline(run) for run in report["runs"]],
+        named=_NAMED,
+        timelines=[_timeline(run, names) for run in report["runs"] if run["completed"]],
+        pictures=_once(report["runs"], pictures or {}),
     )
 
 
-def _undone(runs: list[Mapping[str, Any]]) -> dict[str, list[str]]:
+def _stations(report: Report) -> set[str]:
+    return {one["station"] for run in report["runs"] for one in run["observations"]}
+
+
+def _by_reason(verdicts: list[Report]) -> dict[str, list[Report]]:
+    """Return verdicts by their reason, the most frequent first."""
+    found: dict[str, list[Report]] = {}
+    for one in verdicts:
+        found.setdefault(one["reason"], []).append(one)
+    return dict(sorted(found.items(), key=lambda pair: -len(pair[1])))
+
+
+def _undone(runs: list[Report]) -> dict[str, list[str]]:
     """Return why walks did not come to their end, with the walks."""
     found: dict[str, list[str]] = {}
     for run in runs:
         if not run["completed"]:
-            why = run["facts"].get("error") or _WHY.get(run["reason"], run["reason"])
+            why = str(run["facts"].get("error") or words.WHY.get(run["reason"], run["reason"]))
+            if run["reason"] == "no-notice":  # alike in every walk
+                why = words.WHY["no-notice"]
             found.setdefault(why, []).append(run["scenario"])
     return found
 
 
-def _remove(report: Mapping[str, Any], verdicts: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the places in the site's pages that most findings start from, and whom they bring."""
-    found: Counter[tuple[str, str]] = Counter()
-    rules: dict[tuple[str, str], list[str]] = {}
-    url = report["url"]
-    for one in verdicts:
-        for fact in one["facts"] if one["outcome"] == "fail" else ():
-            if (place := _place(fact["chain"], url))[0] not in ("", "unattributed"):
-                found[place] += 1
-                rules.setdefault(place, []).append(one["rule"])
-    brings: dict[tuple[str, str], Counter[str]] = {}
-    for run in report["runs"]:
-        for one in run["observations"]:
-            if one["third"] and one["kind"] in ("request", "connection"):
-                brings.setdefault(_place(one["chain"], url), Counter())[one["host"]] += 1
+def _told(text: str, names: Mapping[str, str]) -> str:
+    """Return a text with hosts by the names that they are told by."""
+    for host, name in names.items():
+        if host != name:
+            text = text.replace(host, name)
+    return text
+
+
+def _alike(facts: list[Report], names: Mapping[str, str]) -> list[tuple[Report, int]]:
+    """Return facts that differ in more than queries and made-up names, each with how many are alike."""
+    found: dict[tuple[str, str], list[Report]] = {}
+    for one in facts:
+        key = _told(one["about"] or one["text"], names), _told(one["text"].partition("?")[0], names)
+        found.setdefault(key, []).append(one)
+    return [(them[0], len(them)) for them in found.values()]
+
+
+def _remove(report: Report, failed: list[Report], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the places in the site's pages that most things start from, and what those are.
+
+    A cookie is one thing, under however many rules and in however many walks it was met.
+    """
+    things: dict[tuple[str, str], dict[str, None]] = {}
+    rules: dict[tuple[str, str], dict[str, None]] = {}
+    for one in failed:
+        for fact in one["facts"]:
+            if (place := words.place(fact["chain"], report["url"]))[0] not in ("", "unattributed"):
+                things.setdefault(place, {}).update(
+                    {_told(fact["about"], names): None} if fact["about"] else {}
+                )
+                rules.setdefault(place, {})[one["rule"]] = None
     return [
         {
             "place": place,
-            "count": count,
-            "rules": dict.fromkeys(rules[place]),
-            "hosts": [host for host, _ in brings.get(place, Counter()).most_common(_HOSTS)],
-            "more": max(0, len(brings.get(place, ())) - _HOSTS),
+            "rules": rules[place],
+            "hosts": [_counted(one, names) for one in found if " " not in one],
+            "kept": list(dict.fromkeys(words.name_of(one) for one in found if " " in one)),
         }
-        for place, count in found.most_common(20)
+        for place, found in sorted(things.items(), key=lambda pair: -len(pair[1]))[:20]
     ]
 
 
-def _place(chain: list[str], url: str) -> tuple[str, str]:
-    """Return the step of a chain that the site's own page begins it with, in words."""
-    return _said(chain[-2] if len(chain) > 1 else chain[-1] if chain else "", url)
+def _counted(name: str, names: Mapping[str, str]) -> str:
+    """Return a name that hosts are told by, with how many they are."""
+    count = sum(1 for host, told in names.items() if told == name and host != told)
+    return f"{name} ({count} names)" if count else name
 
 
-def _way(chain: list[str], url: str) -> list[tuple[str, str]]:
-    """Return a chain from the page to who did it, once for each file."""
-    steps = [_said(step, url) for step in reversed(chain)]
-    if len(steps) > 1 and steps[0][0] == "the page":
-        del steps[0]  # the others say where they are
-    lines = [(where, "line " in what and "<" not in what) for what, where in steps]
-    return [
-        one
-        for at, one in enumerate(steps)
-        if not (at and lines[at][1] and lines[at] == lines[at - 1])
-    ]
-
-
-def _said(step: str, url: str) -> tuple[str, str]:
-    """Return a step of a chain in words: what it is, and where; "" where that is all there is to say."""
-    file, _, tag = step.partition(" <")
-    if tag and file.startswith("http"):
-        return f"<{tag}", _where(file, url)
-    word, address = "", step
-    for begins, said in (("response of ", "a Set-Cookie header"), ("redirect from ", "a redirect")):
-        if step.startswith(begins):
-            word, address = said, step.removeprefix(begins)
-    if not address.startswith("http"):
-        return step, ""
-    place = file_of(address)
-    where, (line, _, column) = _where(place, url), address[len(place) + 1 :].partition(":")
-    if line:
-        return f"{'a script in ' if column and place == url else ''}line {line}", where
-    return (word, where) if word else (where, "")
-
-
-def _marked(text: str) -> Markup:
-    """Return a text in which what stands between backticks is code."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
-
-
-def _where(address: str, url: str) -> str:
-    """Return an address as one reads it: the page that was audited by that name, queries cut."""
-    plain, asked, _ = address.partition("?")
-    return "the page" if address == url else f"{plain}{asked and '?…'}"
-
-
-def _timeline(run: Mapping[str, Any]) -> dict[str, Any]:
+def _timeline(run: Report, names: Mapping[str, str]) -> dict[str, Any]:
     stations: dict[str, Counter[str]] = {}
     hosts: dict[str, set[str]] = {}
     for one in run["observations"]:
-        station = one["station"]
-        stations.setdefault(station, Counter())[one["kind"]] += 1
+        stations.setdefault(one["station"], Counter())[one["kind"]] += 1
         if one["third"] and one["kind"] == "request":
-            hosts.setdefault(station, set()).add(one["host"])
+            hosts.setdefault(one["station"], set()).add(names.get(one["host"], one["host"]))
     return {
         "run": run,
         "stations": [
-            {
-                "name": name,
-                "kinds": counted,
-                "hosts": sorted(hosts.get(name, ())),
-            }
+            {"name": name, "kinds": counted, "hosts": sorted(hosts.get(name, ()))}
             for name, counted in stations.items()
         ],
     }
+
+
+def _once(
+    runs: list[Report], pictures: Mapping[str, str]
+) -> dict[tuple[str, int], list[tuple[str, str]]]:
+    """Return the stations and pictures of each walk; one that looks like an earlier one is left out."""
+    seen: set[str] = set()
+    found: dict[tuple[str, int], list[tuple[str, str]]] = {}
+    for run in runs:
+        walk = run["scenario"], run["number"]
+        for name in run["pictures"]:
+            shown = pictures.get(words.picture_name(*walk, name), "")
+            if shown and shown not in seen:
+                seen.add(shown)
+                found.setdefault(walk, []).append((name, shown))
+    return found
