@@ -121,9 +121,10 @@ class Inventory:
     def titles(self, needs: Iterable[Purposes]) -> list[str]:
         """Return what declarations need consent for, in English where the owner has words for it."""
         names = {name for one in needs for name in one if name not in ("", TECHNICAL)}
-        return sorted(self._title(name) for name in names)
+        return sorted(self.title(name) for name in names)
 
-    def _title(self, name: str) -> str:
+    def title(self, name: str) -> str:
+        """Return a purpose's title by its id."""
         declared = (
             {one.id: one.text.get("en") for one in self.policy.purposes} if self.policy else {}
         )

@@ -159,7 +159,8 @@ def _f2(case: Case, rule: str) -> Verdict:
         got = {name for run in alone for name in _declared_for(case, run, purpose)}
         every = [_declared_for(case, run, purpose) for run in case.of("accept")]
         for name in sorted({name for one in every for name in one} - got):
-            text = f"{name}, declared for {purpose}, comes with accepting all and not with it alone"
+            text = f"{name}, declared for {case.inventory.title(purpose)},"
+            text += " comes with accepting all and not with it alone"
             sure = len(every) > 1 and len(alone) > 1 and all(name in one for one in every)
             (facts if sure else doubtful).append(Fact(text, f"only:{purpose}"))
     return verdict(case, rule, facts, doubtful, "accept", "only")

@@ -154,7 +154,8 @@ def _a6(case: Case, rule: str) -> Verdict:
         if purpose in BUILT_IN_PURPOSES:
             told += said(purpose, texts[0])
         if not told:
-            text = f"acceptance brings {one} for {purpose}, which the first layer does not name"
+            text = f"acceptance brings {one} for {case.inventory.title(purpose)},"
+            text += " which the first layer does not name"
             (facts if purpose in SANCTIONED else doubtful).append(Fact(text, "accept"))
     if not used:
         return beside_the_point(rule, "acceptance opens nothing that is declared for a purpose")

@@ -103,7 +103,7 @@ def _j3(case: Case, rule: str) -> Verdict:
                 text = f"{one.name} asks for {asked:g} days, {_MOST_DAYS_EXEMPT} are the most"
                 facts.setdefault(one.name, Fact(text, run.scenario, one.station, one.at, one.chain))
             elif one.name in set_at and set_at[one.name] != one.station and asked:
-                text = f"{one.name} was set again at {one.station}: its end moves"
+                text = f"{one.name} was set again on a later load: its end moves"
                 facts.setdefault(one.name, Fact(text, run.scenario, one.station, one.at, one.chain))
             set_at.setdefault(one.name, one.station)
     if not facts and not seen:

@@ -9,11 +9,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bandeau.audit.observe import ASKED
 from bandeau.audit.report import words
 
 _OUTCOMES = ("fail", "unknown", "pass", "not applicable")
 _SEVERITY = {"C": 0, "M": 1, "m": 2}
 _FACTS = 5  # of a rule that are open at first
+_PLACES = 20  # to remove something from
 _NAMED = 6  # of many, the ones that are named
 Report = Mapping[str, Any]
 
@@ -90,9 +92,9 @@ def _undone(runs: list[Report]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for run in runs:
         if not run["completed"]:
-            why = str(run["facts"].get("error") or words.WHY.get(run["reason"], run["reason"]))
-            if run["reason"] == "no-notice":  # alike in every walk
-                why = words.WHY["no-notice"]
+            why = words.WHY.get(run["reason"], str(run["reason"]))
+            if run["reason"] in ("bot-wall", "time", "error"):  # of which the walk has more to tell
+                why = str(run["facts"].get("error", why))
             found.setdefault(why, []).append(run["scenario"])
     return found
 
@@ -115,28 +117,25 @@ def _alike(facts: list[Report], names: Mapping[str, str]) -> list[tuple[Report, 
 
 
 def _remove(report: Report, failed: list[Report], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the places in the site's pages that most things start from, and what those are.
+    """Return the places in the site's pages that most things start from: whom they bring, what is kept.
 
     A cookie is one thing, under however many rules and in however many walks it was met.
     """
-    things: dict[tuple[str, str], dict[str, None]] = {}
-    rules: dict[tuple[str, str], dict[str, None]] = {}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     for one in failed:
         for fact in one["facts"]:
             if (place := words.place(fact["chain"], report["url"]))[0] not in ("", "unattributed"):
-                things.setdefault(place, {}).update(
-                    {_told(fact["about"], names): None} if fact["about"] else {}
+                entry = found.setdefault(
+                    place, {"place": place, "rules": {}, "kept": {}, "hosts": {}}
                 )
-                rules.setdefault(place, {})[one["rule"]] = None
-    return [
-        {
-            "place": place,
-            "rules": rules[place],
-            "hosts": [_counted(one, names) for one in found if " " not in one],
-            "kept": list(dict.fromkeys(words.name_of(one) for one in found if " " in one)),
-        }
-        for place, found in sorted(things.items(), key=lambda pair: -len(pair[1]))[:20]
-    ]
+                entry["rules"][one["rule"]] = None
+                if " of " in fact["about"]:
+                    entry["kept"][words.name_of(fact["about"])] = None
+    for one in (one for run in report["runs"] for one in run["observations"]):
+        brings = one["kind"] in ASKED and one["host"] in names
+        if brings and (place := words.place(one["chain"], report["url"])) in found:
+            found[place]["hosts"][_counted(names[one["host"]], names)] = None
+    return sorted(found.values(), key=lambda one: -len(one["kept"]) - len(one["hosts"]))[:_PLACES]
 
 
 def _counted(name: str, names: Mapping[str, str]) -> str:
