@@ -8,7 +8,7 @@ from audit.cases import declared, walked
 from bandeau.audit.inventory import Inventory
 from bandeau.audit.observe import Observation
 from bandeau.audit.recipients import recipients
-from bandeau.audit.scenario import Run
+from bandeau.audit.scenario import SEED, Run
 from bandeau.policy.model import Policy
 
 URL = "https://site.test/article"
@@ -98,6 +98,7 @@ def test_it_is_said_whether_it_was_before_a_choice_though_refused_or_after_accep
         "c.test": walked("accept", request("c.test")),
         "d.test": walked("withdraw", request("d.test", "withdraw-reload")),
         "e.test": walked("gpc", request("e.test", "against")),
+        "f.test": walked("refuse", request("f.test", "refuse"), completed=False),
     }
     assert {host: one["when"] for one in rows(*walks.values()) for host in one["hosts"]} == {
         "c.test": "before any choice",
@@ -105,6 +106,7 @@ def test_it_is_said_whether_it_was_before_a_choice_though_refused_or_after_accep
         "d.test": "after a refusal",
         "a.test": "after accepting",
         "e.test": "after accepting",
+        "f.test": "in a test that did not come to its end",
     }
 
 
@@ -115,3 +117,9 @@ def test_what_the_owner_declares_as_his_own_is_no_recipient() -> None:
         rows(walked("no-choice", request("ads.test")), policy=raw.model_copy(update={"site": site}))
         == []
     )
+
+
+def test_the_identifier_that_the_inspector_plants_is_nobodys_cookie() -> None:
+    seed = cookie("cookie_sent", SEED, "ads.test", *TAG, to="https://ads.test/x")
+    (row,) = rows(walked("dirty", request("ads.test"), seed))
+    assert row["cookies"] == []

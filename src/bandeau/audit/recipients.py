@@ -16,9 +16,14 @@ from urllib.parse import unquote
 from bandeau.audit import known
 from bandeau.audit.inventory import Inventory
 from bandeau.audit.observe import ASKED, LONG, Observation, host_of, site_of
-from bandeau.audit.scenario import Run
+from bandeau.audit.scenario import SEED, Run
 
-WHEN = ("before any choice", "after a refusal", "after accepting")
+WHEN = (
+    "before any choice",
+    "after a refusal",
+    "after accepting",
+    "in a test that did not come to its end",
+)
 _REFUSED = ("refuse", "keyboard", "settings", "dismiss", "return")  # walks that grant nothing
 _UNASKED = ("no-choice", "gpc", "small", "dirty")  # walks without a choice
 
@@ -46,7 +51,7 @@ def recipients(url: str, runs: Sequence[Run], inventory: Inventory) -> list[dict
     owners        who is declared, else known; empty where nobody is
     source        the owner's page that says so, of who is known and not declared; else ""
     hosts         the name that hosts are told by, to the hosts
-    when          before any choice, after a refusal, after accepting: the first of them
+    when          the first of WHEN in which it was met
     purposes      what it needs consent for, as declared, else as known; empty where neither
     page          whether an address of the site's pages travelled in a request's address
     identifiers   names of the site's own cookies whose value travelled in one
@@ -125,7 +130,7 @@ def _of_others(run: Run, inventory: Inventory) -> Iterator[tuple[Observation, st
     }
     for one in run.observations:
         host = one.host if one.kind in ASKED else ""
-        if one.kind == "cookie_sent" and one.third:
+        if one.kind == "cookie_sent" and one.third and one.name != SEED:
             host = host_of(str(one.detail.get("to")))
         elif one.kind in ("cookie_kept", "storage_kept"):
             host = host_of(one.chain[0].removeprefix("response of ")) if one.chain else ""
@@ -145,6 +150,8 @@ def _when(run: Run, station: str) -> int:
     """Return the place in WHEN of what was seen at a station."""
     if station in ("arrive", "first") or (run.scenario in _UNASKED and station != "against"):
         return 0
+    if not run.completed:  # a button may have been pressed; that a choice was kept was not seen
+        return 3
     refused = run.scenario in _REFUSED or station.startswith("withdraw-")
     return 1 if refused else 2
 
