@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from playwright.sync_api import (
@@ -144,6 +145,28 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     process.communicate(timeout=30)
 
 
+_QUIET = 0.4  # seconds
+
+
+class Traffic:
+    """What a visitor's pages are asking for."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.open: list[str] = []
+        self.last = 0.0
+        context.on("request", lambda one: self._heard(one.url, begins=True))
+        context.on("requestfinished", lambda one: self._heard(one.url))
+        context.on("requestfailed", lambda one: self._heard(one.url))
+
+    def _heard(self, url: str, *, begins: bool = False) -> None:
+        self.last = time.monotonic()
+        if begins:
+            self.open.append(url)
+        elif url in self.open:
+            self.open.remove(url)
+
+
+_TRAFFIC: WeakKeyDictionary[BrowserContext, Traffic] = WeakKeyDictionary()
 Opened = Callable[..., Page]
 
 
@@ -156,6 +179,7 @@ def visitor(chromium: Browser) -> Iterator[Callable[..., BrowserContext]]:
         options.setdefault("locale", "fr-FR")
         options.setdefault("viewport", {"width": 1280, "height": 900})
         contexts.append(chromium.new_context(java_script_enabled=scripts, **options))
+        _TRAFFIC[contexts[-1]] = Traffic(contexts[-1])
         contexts[-1].set_default_timeout(10_000)
         return contexts[-1]
 
@@ -182,5 +206,15 @@ def eventually(page: Page, condition: Callable[[], object], seconds: float = 15.
 
 
 def settle(page: Page) -> None:
-    """Wait until a choice has taken effect: stored, and the page followed or loaded anew."""
-    page.wait_for_load_state("networkidle")
+    """Wait until a choice has taken effect: stored, and the page followed or loaded anew.
+
+    The time counts from now: a page that was idle before a click is still called idle after it.
+    """
+    traffic = _TRAFFIC.get(page.context)
+    if traffic is None:
+        page.wait_for_load_state("networkidle")
+        return
+    traffic.last, ends = time.monotonic(), time.monotonic() + 15
+    while traffic.open or time.monotonic() - traffic.last < _QUIET:
+        assert time.monotonic() < ends, f"still asking: {traffic.open}"
+        page.wait_for_timeout(50)
