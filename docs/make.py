@@ -32,6 +32,7 @@ _FORMATS = {  # module to title
     "wire.tcf": "The TC string of a consent platform",
     "ledger.receipt": "A visitor's receipt",
     "ledger.keys": "The key file",
+    "outbox": "What partners are told",
 }
 
 
@@ -107,7 +108,7 @@ def reference() -> str:
     ]
     tables = {"Proof": "[proof]", "Register": "[register]", "Controller": "[controller]", "Site": "[site]", "Choice": "[choice]", "Purpose": "[[purpose]]",
               "PurposeText": "[purpose.text.<language>]", "Service": "[[service]]", "Tracker": "[[tracker]]",
-              "Feature": "[[feature]]", "FeatureText": "[feature.text.<language>]", "Host": "a host",
+              "Partner": "[[partner]]", "Feature": "[[feature]]", "FeatureText": "[feature.text.<language>]", "Host": "a host",
               "Witness": "a witness"}  # fmt: skip
     parts += [_table(title, schema["$defs"][name]) for name, title in tables.items()]
     return "\n".join(parts)

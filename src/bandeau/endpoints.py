@@ -21,6 +21,7 @@ from bandeau.decision.cookie import Choice, encode
 from bandeau.decision.model import Consent, Decision, Event, Published
 from bandeau.decision.moves import event_of, move
 from bandeau.decision.tcf import Unrecorded
+from bandeau.errors import LedgerError
 from bandeau.gate import cookies
 from bandeau.gate.connections import seal
 from bandeau.gate.observe import Violations
@@ -605,9 +606,18 @@ def _health(desk: Desk, _asked: Asked) -> Reply:
     lines = ["ok" if ledger.failed is None else f"ledger: {ledger.failed}"]
     if ledger.unrecorded:
         lines.append(f"unrecorded: {ledger.unrecorded} refusals and withdrawals were obeyed only")
+    if desk.rules.policy.partners and (untold := _untold(ledger)):
+        lines.append(f"untold: {untold} withdrawals that partners are yet to be told")
     text = "".join(f"{line}\n" for line in lines)
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
     return Reply(200, headers, text.encode("utf-8"))
+
+
+def _untold(ledger: Ledger) -> int:
+    try:
+        return ledger.store.untold()
+    except LedgerError:  # another line says so
+        return 0
 
 
 def _metrics(desk: Desk, asked: Asked) -> Reply:

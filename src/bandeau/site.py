@@ -33,11 +33,12 @@ from bandeau.gate.response import Filtered, may_be_page
 from bandeau.gate.strict import Parts
 from bandeau.gate.verdict import STORAGE, Allowance, Rules, routed
 from bandeau.ledger.keys import Keys
-from bandeau.ledger.ledger import Ledger, Stored
+from bandeau.ledger.ledger import Ledger, Stored, Tell
 from bandeau.ledger.place import key_file, store_at
 from bandeau.ledger.switch import LEFT, Switch, switch_file
 from bandeau.measure import Views, view
 from bandeau.notice import Notice
+from bandeau.outbox import Outbox
 from bandeau.policy.check import undeclared
 from bandeau.policy.digest import digest, fingerprints
 from bandeau.policy.file import load
@@ -155,6 +156,7 @@ class Site:
         self.views = Views(ledger.store.address, counted.keep_days) if counted.page_views else None
         room = policy.site.page_memory * 2**20
         self.pages = Pages(room) if room else None
+        self.outbox = Outbox(policy, ledger, now) if policy.partners and self.layers else None
         self._said: dict[str, float] = {}
 
         @lru_cache(maxsize=256)
@@ -213,6 +215,8 @@ class Site:
         """Store what is waiting, and say what was observed."""
         if self.views:
             self.views.close()
+        if self.outbox:
+            self.outbox.close()
         self.ledger.close()
         if self.observer:
             self.observer.close()
@@ -239,7 +243,8 @@ class Site:
         if isinstance(found, Reply):
             return found
         try:
-            stored = await self.ledger.appended(found.decision, found.retry)
+            tell = self._to_tell(exchange, found)
+            stored = await self.ledger.appended(found.decision, found.retry, tell)
         except LedgerError as error:
             return self._not_stored(exchange, found, error)
         return self._stored(found, stored)
@@ -250,7 +255,8 @@ class Site:
         if isinstance(found, Reply):
             return found
         try:
-            stored = self.ledger.append(found.decision, found.retry)
+            tell = self._to_tell(exchange, found)
+            stored = self.ledger.append(found.decision, found.retry, tell)
         except LedgerError as error:
             return self._not_stored(exchange, found, error)
         return self._stored(found, stored)
@@ -264,7 +270,9 @@ class Site:
         if change is None:
             return exchange
         try:
-            stored = await self.ledger.appended(change.decision)
+            stored = await self.ledger.appended(
+                change.decision, None, self._to_tell(exchange, change)
+            )
         except LedgerError as error:
             return self._unnoted(exchange, error)
         return self._noted(exchange, change, stored)
@@ -275,7 +283,7 @@ class Site:
         if change is None:
             return exchange
         try:
-            stored = self.ledger.append(change.decision)
+            stored = self.ledger.append(change.decision, None, self._to_tell(exchange, change))
         except LedgerError as error:
             return self._unnoted(exchange, error)
         return self._noted(exchange, change, stored)
@@ -426,7 +434,16 @@ class Site:
         _log.error("a choice was not stored, so nothing was granted: %s", error)
         return endpoints.problem(self.desk, exchange.asked, 503, "unavailable")
 
+    def _to_tell(self, exchange: Exchange, change: Change) -> Tell:
+        """Return what partners are told of a change: the names of the request are the visitor's own."""
+        if self.outbox is None or not change.withdrawn:
+            return ()
+        granted = frozenset(purpose for purpose, yes in change.decision.choices if yes)
+        return self.outbox.tell(change.withdrawn, granted, exchange.request.every(b"cookie"))
+
     def _tell(self, change: Change) -> None:
+        if self.outbox and change.withdrawn:
+            self.outbox.wake()
         if self.on_withdraw and change.withdrawn:
             try:
                 self.on_withdraw(change.withdrawn, change.swept)

@@ -118,7 +118,7 @@ def test_the_applications_in_the_docs_are_those_that_are_walked() -> None:
 
 
 def test_every_problem_has_its_line() -> None:
-    source = "".join(p.read_text("utf-8") for p in (ROOT / "src/bandeau/policy").glob("*.py"))
+    source = "".join(p.read_text("utf-8") for p in (ROOT / "src/bandeau").rglob("*.py"))
     numbers = set(re.findall(r'"(BP\d{3})"', source))
     assert len(numbers) > 15
     text = (REFERENCE / "cli.md").read_text("utf-8")

@@ -19,6 +19,13 @@ from bandeau.policy.presets import PRESETS
 from bandeau.policy.schema import schema
 from conftest import MAPPED, SMALL
 
+PARTNER = """[[partner]]
+service = "square"
+url = "https://square.example/hook"
+secret_env = "SQUARE_SECRET"
+names = ["sq_a"]
+"""
+TILL = '[[service]]\nid = "till"\npurpose = "technical"\nrecipient = "Till"\n[[feature]]\n'
 WRONG = {
     "BP002": ('id = "social"', 'id = "social'),
     "BP003": ('needs_any = ["social", "ads"]', 'needs_any = ["social", "ads"]\nhostz = []'),
@@ -38,6 +45,8 @@ WRONG = {
     "BP018": ('"social.localhost"', '"*.own.localhost"'),
     "BP019": ('name = "session"', 'exempt = "audience"\nname = "session"'),
     "BP020": ('name = "session"', 'name = "both"\nkind = "cookie"\npurpose = "ads"\n[[tracker]]\nname = "s"'),
+    "BP027": ("[[feature]]", PARTNER.replace("square", "till").replace('"sq_a"', "") + TILL),
+    "BP028": ("[[feature]]", PARTNER.replace("sq_a", "session") + "[[feature]]"),
 }  # fmt: skip
 WORTH_SAYING = {
     "BP101": ("[[feature]]", '[[purpose]]\nid = "video"\n[[feature]]'),
@@ -107,6 +116,26 @@ def test_each_mistake_has_its_number_place_and_remedy(number: str) -> None:
     assert problem.message
     assert problem.remedy
     assert number in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://square.example/hook",
+        "https://a:b@square.example/",
+        "square.example",
+        "https:///hook",
+    ],
+)
+def test_partners_are_told_over_https_alone(url: str) -> None:
+    loads(SMALL + PARTNER)
+    loads(SMALL + PARTNER.replace("https://square.example", "http://127.0.0.1:9"))
+    with pytest.raises(PolicyError, match="webhook"):
+        loads(SMALL + PARTNER.replace("https://square.example/hook", url))
+
+
+def test_partners_change_nothing_that_visitors_agreed_to() -> None:
+    assert digest(loads(SMALL + PARTNER)) == digest(loads(SMALL))
 
 
 @pytest.mark.parametrize("number", WORTH_SAYING)

@@ -71,6 +71,7 @@ class Stored:
     receipt: Callable[[], Receipt]
 
 
+Tell = Sequence[tuple[str, str]]  # partners' ids, and what each is told of a withdrawal
 _Sealed = tuple[bytes, bytes]  # a retry's key as it is stored, and what binds it: keyed hashes
 
 
@@ -82,6 +83,7 @@ class _Waiting:
     retry: Retry | None
     done: Future[Stored] | asyncio.Future[Stored]
     loop: asyncio.AbstractEventLoop | None = None  # where `done` is asyncio's
+    tell: Tell = ()
 
     def wanted(self) -> bool:
         """Say whether somebody still waits for it, once the writer has come to it."""
@@ -172,28 +174,33 @@ class Ledger(Log):
         """How many decisions wait for the writer."""
         return self._waiting.qsize()
 
-    def submit(self, decision: Decision, retry: Retry | None = None) -> Future[Stored]:
+    def submit(
+        self, decision: Decision, retry: Retry | None = None, tell: Tell = ()
+    ) -> Future[Stored]:
         """Queue a decision; the future is done when it is on disk and signed.
 
+        What partners are to be told is in the outbox with it, or neither is.
         Raises RecordError for what is no record, LedgerBusyError when too many are waiting. The future
         fails with LedgerError, and with ConflictError for a retry that repeats nothing.
         """
         done: Future[Stored] = Future()
-        self._queue(decision, retry, done)
+        self._queue(decision, retry, tell, done)
         return done
 
-    def append(self, decision: Decision, retry: Retry | None = None) -> Stored:
+    def append(self, decision: Decision, retry: Retry | None = None, tell: Tell = ()) -> Stored:
         """Store a decision, and return once it is on disk and signed."""
         try:
-            return self.submit(decision, retry).result(WAIT_SECONDS)
+            return self.submit(decision, retry, tell).result(WAIT_SECONDS)
         except FutureTimeoutError:
             raise LedgerBusyError(f"not stored in {WAIT_SECONDS:.0f} s") from None
 
-    async def appended(self, decision: Decision, retry: Retry | None = None) -> Stored:
+    async def appended(
+        self, decision: Decision, retry: Retry | None = None, tell: Tell = ()
+    ) -> Stored:
         """Do what `append` does, for callers with an event loop."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Stored] = loop.create_future()
-        self._queue(decision, retry, done, loop)
+        self._queue(decision, retry, tell, done, loop)
         patience = self._patience.get(loop)
         if patience is None:
             patience = self._patience[loop] = _Patience()
@@ -376,6 +383,7 @@ class Ledger(Log):
         self,
         decision: Decision,
         retry: Retry | None,
+        tell: Tell,
         done: Future[Stored] | asyncio.Future[Stored],
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
@@ -385,7 +393,7 @@ class Ledger(Log):
         self._awake()
         if self._waiting.qsize() >= QUEUE:
             raise LedgerBusyError(f"{QUEUE} decisions are waiting already")
-        self._waiting.put(_Waiting(line, decision.replaces, day, retry, done, loop))
+        self._waiting.put(_Waiting(line, decision.replaces, day, retry, done, loop, tell))
 
     def _refer(self, decision: Decision) -> None:
         """See that a decision refers to a snapshot that was logged before it."""
@@ -511,7 +519,7 @@ class Ledger(Log):
         """Turn what waits into one batch; a retry of what is stored already gets the same answer."""
         if head.vkey != self._signer.verifier.vkey:
             raise _OtherKeyError(head.vkey)
-        batch, index = Batch(head), head.tree.size
+        batch, index, now = Batch(head), head.tree.size, self._now()
         salts = os.urandom(SALT * len(waiting))
         new: list[tuple[int, bytes]] = []  # places in what waits, and salts
         leaves: list[bytes] = []
@@ -539,6 +547,8 @@ class Ledger(Log):
             salted.append((index, salt))
             new.append((place, salt))
             leaves.append(leaf(content))
+            for partner, detail in one.tell:
+                batch.add("outbox", index, partner, now, detail, now, 0)
             index += 1
         if not leaves:
             return None

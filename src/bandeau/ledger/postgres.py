@@ -29,6 +29,8 @@ from psycopg.pq import TransactionStatus
 from bandeau.errors import LedgerError
 from bandeau.ledger.store import (
     COLUMNS,
+    FIRST_WAIT,
+    LONGEST_WAIT,
     ONCE,
     SCHEMA_VERSION,
     Batch,
@@ -37,6 +39,7 @@ from bandeau.ledger.store import (
     Kept,
     Make,
     Replay,
+    Untold,
 )
 
 Database = psycopg.Connection[tuple[Any, ...]]
@@ -91,6 +94,18 @@ CREATE TABLE head (
     id integer PRIMARY KEY CHECK (id = 1), origin text NOT NULL, size bigint NOT NULL,
     peaks bytea NOT NULL, vkey text NOT NULL, checkpoint bytea NOT NULL);
 """
+_OUTBOX = """
+CREATE TABLE IF NOT EXISTS outbox (
+    idx bigint, partner text, minute bigint NOT NULL, detail text NOT NULL, due bigint NOT NULL,
+    tries integer NOT NULL, PRIMARY KEY (partner, idx))
+"""
+_CLAIM = f"""
+UPDATE outbox SET due = %(now)s + LEAST({FIRST_WAIT} << LEAST(tries, 20), {LONGEST_WAIT}),
+    tries = tries + 1 WHERE (partner, idx) = (
+        SELECT partner, idx FROM outbox WHERE partner = %(partner)s AND due <= %(now)s
+        ORDER BY due, idx LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING idx, partner, minute, detail
+"""  # noqa: S608 (two numbers of ours)
 _TYPES = {
     "entry": ("bigint", "bytea"),
     "record": ("bigint", "bytea", "bigint"),
@@ -101,6 +116,7 @@ _TYPES = {
     "policy": ("text", "bigint", "text", "text"),
     "replay": ("bytea", "bytea", "bigint", "bigint", "integer"),
     "hold": ("bigint", "bigint", "text"),
+    "outbox": ("bigint", "text", "bigint", "text", "bigint", "integer"),
 }
 _MONTHLY = ("record", "record_key")
 
@@ -263,6 +279,23 @@ class PostgresStore:
         """See `store.Store`."""
         rows = self._rows("SELECT idx, minute, reason FROM hold ORDER BY idx")
         return [(row[0], row[1], row[2]) for row in rows]
+
+    def claim(self, partner: str, now: int) -> Untold | None:
+        """See `store.Store`."""
+        values = {"partner": partner, "now": now}
+        with self._line(reading=True) as line, self._said("not claimed"):
+            row = line.retried(lambda it: it.execute(_CLAIM.encode(), values).fetchone())
+        return Untold(*row) if row else None
+
+    def told(self, index: int, partner: str) -> None:
+        """See `store.Store`."""
+        sql = b"DELETE FROM outbox WHERE idx = %s AND partner = %s"
+        with self._line(reading=True) as line, self._said("not forgotten"):
+            line.retried(lambda it: it.execute(sql, [index, partner]))
+
+    def untold(self) -> int:
+        """See `store.Store`."""
+        return int(self._rows("SELECT count(*) FROM outbox")[0][0])
 
     def scrub(self) -> None:
         """Vacuum the months out of which something was deleted, by this process or another.
@@ -491,6 +524,10 @@ def _made(database: Database) -> str | None:
                 database.execute(_SCHEMA)
                 row = ["schema_version", str(SCHEMA_VERSION)]
                 database.execute("INSERT INTO meta VALUES (%s, %s)", row)
+    if database.execute("SELECT to_regclass('outbox')").fetchall() == [(None,)]:
+        with database.transaction():  # which older ledgers of this schema lack
+            database.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            database.execute(_OUTBOX)
     found = database.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
     return str(found[0]) if found else None
 

@@ -19,6 +19,8 @@ from typing import Any
 from bandeau.errors import LedgerError
 from bandeau.ledger.store import (
     COLUMNS,
+    FIRST_WAIT,
+    LONGEST_WAIT,
     ONCE,
     SCHEMA_VERSION,
     Batch,
@@ -27,6 +29,7 @@ from bandeau.ledger.store import (
     Kept,
     Make,
     Replay,
+    Untold,
 )
 from bandeau.wire import fork
 
@@ -54,6 +57,17 @@ CREATE TABLE head (
     id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL, size INTEGER NOT NULL,
     peaks BLOB NOT NULL, vkey TEXT NOT NULL, checkpoint BLOB NOT NULL);
 """
+_OUTBOX = """
+CREATE TABLE IF NOT EXISTS outbox (
+    idx INTEGER, partner TEXT, minute INTEGER NOT NULL, detail TEXT NOT NULL, due INTEGER NOT NULL,
+    tries INTEGER NOT NULL, PRIMARY KEY (partner, idx)) WITHOUT ROWID
+"""
+_DUE = "SELECT idx FROM outbox WHERE partner = ?1 AND due <= ?2 ORDER BY due, idx LIMIT 1"
+_CLAIM = (
+    f"UPDATE outbox SET due = ?2 + MIN({FIRST_WAIT} << MIN(tries, 20), {LONGEST_WAIT}),"  # noqa: S608
+    f" tries = tries + 1 WHERE partner = ?1 AND idx = ({_DUE})"
+    " RETURNING idx, partner, minute, detail"
+)
 _HEAD = "SELECT origin, size, peaks, vkey, checkpoint FROM head WHERE id = 1"
 _AT_ONCE = (64, 8, 1)  # rows of one statement: five columns of 64 stay below the 999 parameters
 _INSERT = {
@@ -182,6 +196,26 @@ class SqliteStore:
         """See `store.Store`."""
         return self._rows("SELECT idx, minute, reason FROM hold ORDER BY idx")
 
+    def claim(self, partner: str, now: int) -> Untold | None:
+        """See `store.Store`."""
+        if not self._rows(_DUE, partner, now):
+            return None
+        with self._writing, self._said("not claimed"):
+            _begun(self._write)
+            with self._write:
+                row = self._write.execute(_CLAIM, (partner, now)).fetchone()
+        return Untold(*row) if row else None
+
+    def told(self, index: int, partner: str) -> None:
+        """See `store.Store`."""
+        with self._writing, self._said("not forgotten"):
+            sql = "DELETE FROM outbox WHERE idx = ? AND partner = ?"
+            self._write.execute(sql, (index, partner))
+
+    def untold(self) -> int:
+        """See `store.Store`."""
+        return int(self._rows("SELECT COUNT(*) FROM outbox")[0][0])
+
     def scrub(self) -> None:
         """Move the WAL into the file and cut it: deleted bytes stay in it until then."""
         deadline = time.monotonic() + _WAIT_SECONDS
@@ -275,6 +309,7 @@ def _made(database: sqlite3.Connection) -> None:
                 database.execute(statement)
             row = ("schema_version", str(SCHEMA_VERSION))
             database.execute("INSERT INTO meta VALUES (?, ?)", row)
+        database.execute(_OUTBOX)  # which older ledgers of this schema lack
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:

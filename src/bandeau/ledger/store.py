@@ -8,6 +8,7 @@
     document    sha256, idx, bytes                  snapshots and audit manifests, by hash
     policy      digest, minute, purposes, fingerprints      what cookies may quote
     replay      key, bound, idx, size, day          answered requests, for retries (48 hours)
+    outbox      idx, partner, minute, detail, due, tries    withdrawals that partners are yet to be told
     hold        idx, minute, reason                 records that must not be erased
     head        the log's name, size, peaks, signing key and newest checkpoint: one row
 
@@ -34,8 +35,10 @@ COLUMNS = {
     "policy": ("digest", "minute", "purposes", "fingerprints"),
     "replay": ("key", "bound", "idx", "size", "day"),
     "hold": ("idx", "minute", "reason"),
+    "outbox": ("idx", "partner", "minute", "detail", "due", "tries"),
 }
 ONCE = ("document", "policy", "hold")  # tables where a row that is there already stays as it is
+FIRST_WAIT, LONGEST_WAIT = 2, 256  # minutes, until a partner is tried again
 REPLAY_DAYS = 2  # how long a retry is recognised
 
 
@@ -83,6 +86,16 @@ class Replay:
     bound: bytes
     index: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A withdrawal that a partner is yet to be told: the decision's index and minute, what is told."""
+
+    index: int
+    partner: str
+    minute: int
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +160,19 @@ class Store(Protocol):
 
     def holds(self) -> list[tuple[int, int, str]]:
         """Return the rows of `hold`."""
+
+    def claim(self, partner: str, now: int) -> Untold | None:
+        """Return what a partner is to be told next, due at `now`; nobody else gets it for a while.
+
+        The next try is put off before this one is made, twice as long each time: whoever is killed in
+        between leaves it to the others. Minutes since 1970, UTC.
+        """
+
+    def told(self, index: int, partner: str) -> None:
+        """Forget what a partner has been told."""
+
+    def untold(self) -> int:
+        """Return how much partners are yet to be told."""
 
     def scrub(self) -> None:
         """See that what was deleted is in no file of the database any more."""

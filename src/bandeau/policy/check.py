@@ -68,6 +68,7 @@ def _ids(policy: Policy) -> Iterator[Problem]:
         "purpose": [purpose.id for purpose in policy.purposes],
         "service": [service.id for service in policy.services],
         "feature": [feature.id for feature in policy.features],
+        "partner": [partner.service for partner in policy.partners],
     }
     for table, ids in tables.items():
         for found, count in Counter(ids).items():
@@ -119,6 +120,40 @@ def _references(policy: Policy) -> Iterator[Problem]:
         for name in feature.needs:
             if name not in purposes:
                 yield _unknown("BP015", f'[[feature]] "{feature.id}"', "purpose", name, purposes)
+
+
+def _partners(policy: Policy) -> Iterator[Problem]:
+    services = {service.id: service for service in policy.services}
+    for partner in policy.partners:
+        place = f'[[partner]] "{partner.service}"'
+        service = services.get(partner.service)
+        if service is None:
+            yield _unknown("BP016", place, "service", partner.service, services)
+        elif service.purpose == "technical":
+            yield Problem(
+                "BP027",
+                f"{place} · service",
+                "it needs no consent, so none is ever withdrawn",
+                "remove the table",
+            )
+        declared = [
+            tracker.name
+            for tracker in policy.trackers
+            if tracker.kind == "cookie" and tracker.service == partner.service
+        ]
+        for name in partner.names:
+            if not any(_named(name, one) for one in declared):
+                yield Problem(
+                    "BP028",
+                    f"{place} · names",
+                    f"{name!r} is no cookie of this service: its value is none of its business",
+                    f'name one of its own, or declare [[tracker]] name = "{name}"',
+                )
+
+
+def _named(name: str, declared: str) -> bool:
+    start = declared.removesuffix("*")
+    return name == declared or (start != declared and name.startswith(start))
 
 
 def _routes(policy: Policy) -> Iterator[Problem]:
@@ -363,6 +398,7 @@ _RULES: tuple[Callable[[Policy], Iterator[Problem]], ...] = (
     _ids,
     _texts,
     _references,
+    _partners,
     _routes,
     _own_hosts,
     _exempt,

@@ -15,7 +15,7 @@ from bandeau.policy.model import Policy, Service
 
 def digest(policy: Policy) -> str:
     """Return the SHA-256 of the policy, 64 hex digits."""
-    return _sha256(policy.model_dump(mode="json", by_alias=True, exclude={"rollout"}))
+    return _sha256(policy.model_dump(mode="json", by_alias=True, exclude={"rollout", "partners"}))
 
 
 def fingerprints(policy: Policy) -> dict[str, str]:

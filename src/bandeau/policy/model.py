@@ -77,6 +77,14 @@ def _link(value: str) -> str:
     return value
 
 
+def _webhook(value: str) -> str:
+    found = target(value, "")
+    sound = re.fullmatch(r"https?://[^/\\\s?#@]+(/[^\\\s?#]*)?", value) and found.host
+    if not sound or (found.scheme != "https" and not is_loopback(found.host)):
+        raise ValueError("a webhook is https://host/path; plain http is for loopback")
+    return value
+
+
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -308,6 +316,21 @@ class FeatureText(_Table):
     sentence: Text = Field(max_length=240)
 
 
+class Partner(_Table):
+    """A service whose recipient is told of withdrawals (GDPR art. 7(3), 19), by a signed webhook."""
+
+    service: Id = Field(description="the service whose consent was withdrawn")
+    url: Annotated[str, AfterValidator(_webhook)] = Field(description="where it is told, by POST")
+    secret_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] = Field(
+        description='the environment variable that holds the secret, "whsec_" and base64'
+    )
+    names: tuple[CookieName, ...] = Field(
+        default=(),
+        description="cookies of that service by whose values it knows a visitor; they are told to it,"
+        " and kept until then; without any it learns that somebody withdrew",
+    )
+
+
 class Feature(_Table):
     """Something on the site that needs purposes, closed until they are granted."""
 
@@ -388,6 +411,7 @@ class Policy(_Table):
     services: tuple[Service, ...] = Field(default=(), alias="service")
     trackers: tuple[Tracker, ...] = Field(default=(), alias="tracker")
     features: tuple[Feature, ...] = Field(default=(), alias="feature")
+    partners: tuple[Partner, ...] = Field(default=(), alias="partner")
 
     @cached_property
     def consentable(self) -> tuple[str, ...]:
