@@ -91,7 +91,7 @@ class Asked:
     own: bool  # the Host is one of the site's origins
     host: str  # without port
     language: str
-    edge_key: Callable[[], str]
+    at_edge: Callable[[], tuple[int, RawHeaders]]  # the answer to an edge
     objected: bool = False  # to audience measurement that needs no consent (rule J5)
 
     @property
@@ -594,10 +594,9 @@ def _out(desk: Desk, asked: Asked) -> Reply:
 
 
 def _key(_desk: Desk, asked: Asked) -> Reply:
-    """Tell an edge under which key it may keep what this visitor gets (nginx: auth_request)."""
-    return Reply(
-        204, [(b"bd-key", asked.edge_key().encode("latin-1")), (b"cache-control", b"no-store")]
-    )
+    """Tell an edge what holds for a request of this visitor's (nginx: auth_request)."""
+    status, headers = asked.at_edge()
+    return Reply(status, [*headers, (b"cache-control", b"no-store")])
 
 
 def _health(desk: Desk, _asked: Asked) -> Reply:

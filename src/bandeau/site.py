@@ -518,7 +518,7 @@ class Exchange:
             self._visitor.own,
             self._visitor.host,
             self.language,
-            lambda: self.edge_key,
+            self.at_edge,
             self._visitor.objected,
         )
 
@@ -548,6 +548,21 @@ class Exchange:
         new = "-new" if self._visitor.unrecorded else ""
         kind = destination.decode("latin-1") if destination.isalpha() else "other"
         return f"{self.key}-{kind}{new}"
+
+    def at_edge(self) -> tuple[int, RawHeaders]:
+        """Return what an edge is told that asks about a request: 403 where its address is closed.
+
+        `X-Original-URI` is the address as it came, so that the edge need not understand it. The headers
+        name no cookie's value: a script in the page can ask too.
+        """
+        asked = self.request.first(b"x-original-uri") or b"/"
+        path = asked.partition(b"?")[0].decode("latin-1")
+        layers = self.site.layers_at(path)
+        closed = "routes" in layers and self.site.rules.closed(path, self.consent.passes)
+        headers = [(b"bd-key", self.edge_key.encode("latin-1")), self._visitor.told[-1]]
+        if "browser-policy" in layers:
+            headers.append((b"bd-policy", self.policy))
+        return (403 if closed else 204), headers
 
     @property
     def frame(self) -> Service | None:

@@ -32,10 +32,9 @@ PAGE = b"<html lang=en><head><title>t</title></head><body><p>%d<iframe src=//soc
 FORM = (b"Content-Type: application/x-www-form-urlencoded", b"Sec-Fetch-Site: same-origin")
 
 
-def snippet(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
-    assert found
-    return found[1]
+def snippet(language: str, number: int = 0) -> str:
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    return found[number]
 
 
 def installed(program: str, package: str) -> str:
@@ -66,7 +65,8 @@ def process(command: list[str], port: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, gate: int) -> Iterator[int]:
+def nginx(folder: Path, gate: int, site: int = 9, number: int = 0) -> Iterator[int]:
+    """Run a recipe of the page; `site` is the port of what no gate stands before."""
     program = installed("nginx", "nginx-light")
     port = free_ports()
     conf = folder / "nginx.conf"
@@ -78,7 +78,8 @@ def nginx(folder: Path, gate: int) -> Iterator[int]:
         f"daemon off; pid {folder / 'pid'}; error_log stderr;\n{'user root;' if os.geteuid() == 0 else ''}\nevents {{}}\nhttp {{\n{paths}"
         f"access_log off; proxy_cache_path {folder / 'cache'} keys_zone=pages:10m; proxy_http_version 1.1;\n"
         f"upstream gate {{ server 127.0.0.1:{gate}; keepalive 8; }}\n"
-        f"server {{ listen 127.0.0.1:{port};\n proxy_set_header Connection '';\n{snippet('nginx')} }} }}\n"
+        f"upstream site {{ server 127.0.0.1:{site}; }}\n"
+        f"server {{ listen 127.0.0.1:{port};\n proxy_set_header Connection '';\n{snippet('nginx', number)} }} }}\n"
     )
     with process([program, "-c", str(conf), "-e", "stderr"], port):
         yield port
@@ -182,4 +183,41 @@ def test_a_cache_in_front_never_gives_one_s_state_to_another(edge: object, tmp_p
                     assert visitor.state(path) == state
                     visitor.connection.close()
             assert len(up.heads) - before == 8, path  # nothing of it was kept
+    site.close()
+
+
+def test_headers_alone_close_routes_and_bring_purposes_and_policy(tmp_path: Path) -> None:
+    site = Site.from_policy(loads(SMALL), f"sqlite:///{tmp_path / 'b.db'}")
+    with contextlib.ExitStack() as stack:
+        up = stack.enter_context(serving.upstream())
+        up.answers["/p"] = serving.page(PAGE % 1, b"Content-Security-Policy: img-src *")
+        up.answers["/comments/1"] = serving.page(PAGE % 2)
+        gate = stack.enter_context(serving.running(Proxy(site, f"http://127.0.0.1:{up.port}")))
+        port = stack.enter_context(nginx(tmp_path, gate, up.port, number=1))
+        granted = b"Cookie: " + choice(port, b"choice=all").encode()
+        partial = b"Cookie: " + choice(port, b"choice=add&purpose=ads").encode()
+        forged = b"BD-Purposes: social, ads"
+
+        page = ask(port, "/p", forged)
+        assert page.status == 200
+        assert b"bd-purposes" not in up.heads[-1].lower()
+        assert len(page.every(b"content-security-policy")) == 2
+        assert b"social.localhost" not in b"".join(page.every(b"content-security-policy"))
+        for path in ("/comments/1", "/Comments/1", "/x/../comments/1?a=b", "/%63omments/1"):
+            for cookie in (b"X-Original-URI: /p", partial):
+                before = len(up.heads)
+                assert ask(port, path, forged, cookie).status == 403
+                assert len(up.heads) == before
+
+        page = ask(port, "/p", granted, forged)
+        assert b"\r\nbd-purposes: social, ads\r\n" in up.heads[-1].lower()
+        assert b"social.localhost" in b"".join(page.every(b"content-security-policy"))
+        assert b"<iframe" in page.body  # as it came
+        ask(port, "/p", partial, forged)
+        assert b"\r\nbd-purposes: ads\r\n" in up.heads[-1].lower()
+        assert ask(port, "/comments/1", granted).status == 200
+        told = ask(port, "/_b/key", granted, b"X-Original-URI: /comments/1")
+        assert not any(
+            cookie in str(told.headers).encode() for cookie in (b"bandeau=", granted[8:])
+        )
     site.close()
