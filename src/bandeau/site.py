@@ -9,7 +9,7 @@ import ipaddress
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -94,6 +94,35 @@ class Visitor:
 OnWithdraw = Callable[[frozenset[str], tuple[str, ...]], None]
 
 
+class _Known(Mapping[str, Published]):
+    """The published policies; also what another instance has published since this one started.
+
+    Only a cookie that our key sealed leads to a look, once a second at most, and once a minute where
+    the ledger cannot be read: what is not found means undecided.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._policies = ledger.published_policies()
+        self._next = 0.0
+
+    def __getitem__(self, policy: str) -> Published:
+        if policy not in self._policies and time.monotonic() >= self._next:
+            self._next = time.monotonic() + 1.0
+            try:
+                self._policies = self._ledger.published_policies()
+            except LedgerError as error:
+                self._next = time.monotonic() + 60.0
+                _log.warning("choices about newer policies cannot be read: %s", error)
+        return self._policies[policy]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._policies)
+
+    def __len__(self) -> int:
+        return len(self._policies)
+
+
 class Site:
     """A policy at work. One per process; `close` when done.
 
@@ -132,7 +161,7 @@ class Site:
         self.platform = Platform(policy) if policy.choice.source == "tcf" else None
         self.current = Published(digest(policy), policy.consentable, fingerprints(policy))
         ledger.publish(self.current)
-        self.published = ledger.published_policies()
+        self.published = _Known(ledger)
         several = self.rules.own if len(self.rules.own) > 1 else ()
         self.narrowest = csp.policy(self.rules.allowance(frozenset()), sorted(several)).encode()
         ledger.enforced(mode(policy, self.layers))
