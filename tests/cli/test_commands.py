@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -22,9 +23,17 @@ from serving import ask
 BANDEAU = [sys.executable, "-m", "bandeau"]
 
 
-def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, cwd: Path | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*BANDEAU, *arguments], capture_output=True, text=True, cwd=cwd, timeout=60, check=False
+        [*BANDEAU, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | settings,
+        timeout=60,
+        check=False,
     )
 
 
@@ -87,6 +96,29 @@ def test_a_proxy_that_cannot_start_says_why_in_a_line(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_flag_of_the_proxy_has_its_variable(tmp_path: Path) -> None:
+    said = run("proxy", "--help").stdout
+    flags = set(re.findall(r"^  --([a-z-]+)", said, re.MULTILINE)) - {"help"}
+    assert {f"BANDEAU_{flag.replace('-', '_').upper()}" for flag in flags} == set(
+        re.findall(r"BANDEAU_\w+", said)
+    )
+    (tmp_path / "bandeau.toml").write_text(SMALL.replace(".localhost:9000", ".example"), "utf-8")
+    settings = {
+        "BANDEAU_POLICY": "bandeau.toml",
+        "BANDEAU_UPSTREAM": "http://x",
+        "BANDEAU_LISTEN": "127.0.0.1:0",
+        "BANDEAU_INSECURE_ORIGIN": "1",
+        "BANDEAU_TRUST_FORWARDED": "10.0.0.0/8 nonsense",
+    }
+    done = run("proxy", cwd=tmp_path, **settings)
+    assert done.returncode == 2
+    assert "'nonsense'" in done.stderr  # all before it was taken
+    done = run("proxy", cwd=tmp_path, **settings, BANDEAU_LEDGER="mysql://x")
+    assert "sqlite:///" in done.stderr
+    done = run("ledger", "stats", cwd=tmp_path, BANDEAU_LEDGER="sqlite:///absent.db")
+    assert "absent.db" in done.stderr
 
 
 def test_plain_http_beyond_this_machine_has_to_be_asked_for(policy_file: Path) -> None:

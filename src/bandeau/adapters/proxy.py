@@ -191,11 +191,9 @@ class Proxy:
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
         except (aiohttp.ClientError, TimeoutError, CodingError, ValueError) as error:
             slow = isinstance(error, TimeoutError)
-            _log.warning(
-                "upstream %s: %s", "is slow" if slow else "is broken", error or type(error)
-            )
+            _log.warning("upstream %s: %s", "is slow" if slow else "is broken", _fault(error))
             if started:
-                raise BrokenUpstreamError(str(error)) from error
+                raise BrokenUpstreamError(_fault(error)) from error
             await send_reply(
                 send, exchange.failure(504 if slow else 502), head=scope["method"] == "HEAD"
             )
@@ -255,7 +253,7 @@ class Proxy:
                 autoclose=False,
             )
         except (aiohttp.ClientError, TimeoutError) as error:
-            _log.warning("upstream refused a WebSocket: %s", error)
+            _log.warning("upstream refused a WebSocket: %s", _fault(error))
             await send({"type": "websocket.close", "code": 1014})  # bad gateway (IANA registry)
             return
         answered = exchange.response(101, end_to_end(raw(upstream._response.raw_headers)))  # noqa: SLF001
@@ -266,6 +264,12 @@ class Proxy:
 
 class BrokenUpstreamError(Exception):
     """Upstream broke off in the middle of a body: our connection is cut as well."""
+
+
+def _fault(error: Exception) -> str:
+    """Say what failed. Most of aiohttp's own words quote the address that was asked, or what came."""
+    ours = isinstance(error, aiohttp.ClientConnectorError | CodingError)
+    return str(error) if ours else type(error).__name__
 
 
 def end_to_end(headers: Any) -> RawHeaders:

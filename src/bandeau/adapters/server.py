@@ -88,6 +88,7 @@ def configured(application: Any, *, lifespan: bool = True) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             application,
+            log_config=None,  # its records go where ours go
             log_level="warning",
             access_log=False,
             server_header=False,

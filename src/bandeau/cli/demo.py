@@ -26,6 +26,9 @@ import click
 @click.option("--without-gate", is_flag=True, help="Serve the raw paper too, on port + 2.")
 def demo(port: int, data: Path, *, without_gate: bool) -> None:
     """Run the newspaper «La Lanterne» behind the gate, on loopback."""
-    from bandeau.demo.serve import run  # noqa: PLC0415 (keeps --help quick)
-
+    try:
+        from bandeau.demo.serve import run  # noqa: PLC0415 (keeps --help quick)
+    except ModuleNotFoundError as error:
+        click.echo(f"more packages are needed: pip install 'bandeau[demo]' ({error})", err=True)
+        sys.exit(2)
     sys.exit(run(port, data, without_gate=without_gate))

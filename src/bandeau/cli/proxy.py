@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
 
+from bandeau.cli.logs import FORMATS, logged
 from bandeau.errors import BandeauError
 
+_option = partial(click.option, show_envvar=True)
 
-@click.command()
-@click.option("--policy", required=True, type=click.Path(path_type=Path), help="The policy file.")
-@click.option("--upstream", required=True, help="Where the site is: http://HOST:PORT.")
-@click.option("--listen", required=True, help="Where to answer: HOST:PORT.")
-@click.option(
-    "--ledger", default="sqlite:///bandeau.db", show_default=True, help="Where decisions go."
-)
-@click.option("--observe", is_flag=True, help="Change nothing; report what would be held back.")
-@click.option(
-    "--report", type=click.Path(path_type=Path), help="File for --observe, instead of stderr."
-)
-@click.option(
-    "--insecure-origin", is_flag=True, help="Allow plain-http origins that are not loopback."
-)
-@click.option(
+
+@click.command(context_settings={"auto_envvar_prefix": "BANDEAU"})
+@_option("--policy", required=True, type=click.Path(path_type=Path), help="The policy file.")
+@_option("--upstream", required=True, help="Where the site is: http://HOST:PORT.")
+@_option("--listen", required=True, help="Where to answer: HOST:PORT.")
+@_option("--ledger", default="sqlite:///bandeau.db", show_default=True, help="Where decisions go.")
+@_option("--observe", is_flag=True, help="Change nothing; report what would be held back.")
+@_option("--report", type=click.Path(path_type=Path), help="File for --observe, instead of stderr.")
+@_option("--insecure-origin", is_flag=True, help="Allow plain-http origins that are not loopback.")
+@_option(
     "--trust-forwarded", multiple=True, metavar="CIDR", help="Peers whose X-Forwarded-* count."
+)
+@_option(
+    "--log-format",
+    type=click.Choice(list(FORMATS)),
+    default="text",
+    show_default=True,
+    help="Of the log on stderr, which has no visitor in it.",
 )
 def proxy(
     policy: Path,
@@ -35,13 +41,18 @@ def proxy(
     ledger: str,
     report: Path | None,
     trust_forwarded: tuple[str, ...],
+    log_format: str,
     *,
     observe: bool,
     insecure_origin: bool,
 ) -> None:
     """Stand in front of a site: every response passes the gate."""
-    from bandeau.adapters.proxy import Proxy  # noqa: PLC0415 (keeps --help quick)
-    from bandeau.adapters.server import listening, serve  # noqa: PLC0415
+    try:
+        from bandeau.adapters.proxy import Proxy  # noqa: PLC0415 (keeps --help quick)
+        from bandeau.adapters.server import listening, serve  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        click.echo(f"more packages are needed: pip install 'bandeau[serve]' ({error})", err=True)
+        sys.exit(2)
     from bandeau.gate.observe import Observer  # noqa: PLC0415
     from bandeau.policy.file import load  # noqa: PLC0415
     from bandeau.site import Site  # noqa: PLC0415
@@ -51,6 +62,7 @@ def proxy(
         raise click.BadParameter("write HOST:PORT", param_hint="--listen")
     if not upstream.startswith(("http://", "https://")):
         raise click.BadParameter("write http://HOST:PORT", param_hint="--upstream")
+    logging.basicConfig(handlers=[logged(log_format)])
     with ExitStack() as stack:
         out = stack.enter_context(report.open("a", encoding="utf-8")) if report else sys.stderr
         try:
@@ -67,4 +79,5 @@ def proxy(
             click.echo(str(error), err=True)
             sys.exit(2)
         stack.callback(site.close)
-        serve([(application, socket)], f"ready http://{listen}/ -> {upstream}")
+        bound = socket.getsockname()[1]  # another than was asked for when that was 0
+        serve([(application, socket)], f"ready http://{host}:{bound}/ -> {upstream}")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
 from bandeau.errors import BandeauError
 
+_option = partial(click.option, show_envvar=True)
 
-@click.command()
+
+@click.command(context_settings={"auto_envvar_prefix": "BANDEAU"})
 @click.argument("what", type=click.Choice(["cookies", "all"]))
-@click.option("--policy", required=True, type=click.Path(path_type=Path), help="The policy file.")
-@click.option(
-    "--ledger", default="sqlite:///bandeau.db", show_default=True, help="Where decisions go."
-)
+@_option("--policy", required=True, type=click.Path(path_type=Path), help="The policy file.")
+@_option("--ledger", default="sqlite:///bandeau.db", show_default=True, help="Where decisions go.")
 def switch(what: str, policy: Path, ledger: str) -> None:
     """Leave only cookies filtered, or enforce all that the policy says again; running sites follow.
 

@@ -19,7 +19,13 @@ from bandeau.ledger.sqlite import path_of
 from bandeau.ledger.store import Store
 
 ledger_option = click.option(
-    "--ledger", "url", default="sqlite:///bandeau.db", show_default=True, help="Where it is."
+    "--ledger",
+    "url",
+    default="sqlite:///bandeau.db",
+    show_default=True,
+    envvar="BANDEAU_LEDGER",
+    show_envvar=True,
+    help="Where it is.",
 )
 
 
