@@ -269,9 +269,16 @@ def test_figures_are_served_only_where_the_owner_says_so(tmp_path: Path, site: S
     assert got(site, "/_b/metrics").status == 404
     text = SMALL.replace("keep_days = 912", "keep_days = 912\nmetrics = true")
     open_site = Site.from_policy(loads(text), f"sqlite:///{tmp_path / 'c.db'}")
+    exchange = open_site.exchange(request())
+    for kind in (b"text/html", b"image/png"):
+        exchange.response(200, [(b"content-type", kind)])
+    exchange.failure(403)
+    exchange.failure(502)
     body = got(open_site, "/_b/metrics").body.decode()
     open_site.close()
     assert "\nbandeau_log_entries 3\n" in body
+    figures = dict(re.findall(r"^bandeau_gate_(\w+)_total (\d+)$", body, re.MULTILINE))
+    assert figures == {"responses": "2", "pages": "1", "failures": "1"}
     assert body.endswith("\n# EOF\n")
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import hmac
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote
 
@@ -70,6 +71,7 @@ class Desk:
     posted: Callable[[bytes], Posted | None]  # reads a form
     receipt_keys: tuple[bytes, ...]  # seal the cookie that finds a receipt, the newest first
     violations: Violations | None = None  # takes browsers' reports, where they are asked for
+    counted: Counter[str] = field(default_factory=Counter)  # of this process, for its metrics
     observed: bool = False  # nothing is enforced: then nothing of ours may say that it is
 
     @property
@@ -620,12 +622,12 @@ def _untold(ledger: Ledger) -> int:
 
 
 def _metrics(desk: Desk, asked: Asked) -> Reply:
-    """Give the ledger's figures to a monitoring system (OpenMetrics 1.0), where the owner says so."""
+    """Give this process's figures to a monitoring system (OpenMetrics 1.0), where the owner says so."""
     if not desk.rules.policy.proof.metrics:
         return problem(desk, asked, 404, "missing")
     kind = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
     headers = [(b"content-type", kind), (b"cache-control", b"no-store")]
-    return Reply(200, headers, openmetrics(desk.ledger).encode("utf-8"))
+    return Reply(200, headers, openmetrics(desk.ledger, desk.counted).encode("utf-8"))
 
 
 def _published(desk: Desk, asked: Asked, path: str) -> Reply:

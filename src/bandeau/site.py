@@ -687,6 +687,8 @@ class Exchange:
             if not self.layers:
                 return looked
         filtered = Filtered(self, status, headers)
+        self.site.desk.counted["responses"] += 1
+        self.site.desk.counted["pages"] += filtered.page
         if looked:
             filtered.beside(looked)
         if self.site.views and self._visitor.own and not self._visitor.objected:
@@ -703,6 +705,8 @@ class Exchange:
 
     def failure(self, status: int) -> Reply:
         """Return our own page for an upstream that did not answer (502, 503, 504) or a refusal."""
+        if status >= 500:  # noqa: PLR2004
+            self.site.desk.counted["failures"] += 1
         kind = {502: "upstream", 503: "unavailable", 504: "timeout"}.get(status, "other")
         reply = endpoints.problem(self.site.desk, self.asked, status, kind)
         return replace(reply, headers=[*reply.headers, *self.kept])

@@ -129,7 +129,8 @@ class Proof(_Table):
         " its entries (which say nothing of persons, but how many decide and when)",
     )
     metrics: bool = Field(
-        default=False, description="serve the ledger's figures under /_b/metrics (OpenMetrics)"
+        default=False,
+        description="serve the figures of ledger and gate under /_b/metrics (OpenMetrics)",
     )
     witnesses: tuple[Witness, ...] = Field(
         default=(),
