@@ -51,9 +51,9 @@ def page(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
 
 
 @contextlib.contextmanager
-def upstream() -> Iterator[Upstream]:
-    """Run an Upstream in a thread."""
-    made = Upstream()
+def upstream(made: Upstream | None = None) -> Iterator[Upstream]:
+    """Run an Upstream in a thread, or the one that is given."""
+    made = made or Upstream()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

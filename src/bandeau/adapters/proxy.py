@@ -35,6 +35,7 @@ from bandeau.gate.response import Filtered
 from bandeau.site import Exchange, Request, Site
 from bandeau.wire.codings import CodingError
 from bandeau.wire.headers import RawHeaders, first, tokens, without
+from bandeau.wire.hosts import authority
 
 _log = logging.getLogger("bandeau")
 _HOP_BY_HOP = (  # RFC 9110 7.6.1
@@ -55,6 +56,9 @@ _FORWARDED = (
     b"x-forwarded-proto",
     b"x-real-ip",
 )
+# What frameworks take for the address in place of the one that was judged: an edge may say so, no
+# visitor, who would be answered with another page, and the next visitor out of a cache as well.
+_CLAIMS = (b"x-original-url", b"x-rewrite-url", b"x-host", b"x-http-host-override")
 _HEAD_BYTES = 64 * 1024
 _WHOLE_BYTES = 1024 * 1024  # a larger page is never held whole
 _CHUNK_BYTES = 64 * 1024
@@ -100,9 +104,10 @@ class Proxy:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
-            await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 await self.close()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
                 return
 
     async def close(self) -> None:
@@ -153,7 +158,7 @@ class Proxy:
 
     async def _http(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         head = scope["method"] == "HEAD"
-        if not scope["path"].startswith("/") or not exchange.request.host:
+        if authority(exchange.request.host) is None:  # RFC 9112 3.2
             await send_reply(send, exchange.failure(400), head=head)
         elif exchange.endpoint:
             body = await read_body(receive, self.site.max_form)
@@ -221,6 +226,12 @@ class Proxy:
         if self._trusts(scope):
             before = first(headers, b"x-forwarded-for")
             chain = f"{before.decode('latin-1')}, {chain}" if before else chain
+        else:
+            headers = [
+                (name, value)
+                for name, value in headers
+                if name not in _CLAIMS and not name.startswith(b"x-forwarded-")
+            ]
         headers = without(headers, *_FORWARDED, b"expect", b"host")
         out: CIMultiDict[str] = CIMultiDict()
         out["Host"] = exchange.request.host
@@ -235,7 +246,7 @@ class Proxy:
         self, scope: Scope, exchange: Exchange, receive: Receive, send: Send
     ) -> None:
         await receive()  # websocket.connect
-        if exchange.endpoint or exchange.reply:
+        if exchange.endpoint or exchange.reply or authority(exchange.request.host) is None:
             await send({"type": "websocket.close", "code": 1008})
             return
         request = exchange.request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import socket
 from typing import Any
@@ -14,10 +15,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 GRACE_SECONDS = 10  # for running responses after SIGTERM
 HEAD_BYTES = 64 * 1024  # of one request: beyond it 431, and the connection ends
 HEAD_SECONDS = 20.0  # from a connection's first moment, or a request's first byte, to a whole head
+_AUTHORITY = re.compile(rb"https?://([^/?]*)", re.IGNORECASE)
 
 
 class _Guarded(HttpToolsProtocol):
-    """Uvicorn's protocol with limits on heads, of which it has none: neither in bytes nor in time."""
+    """Uvicorn's protocol with limits on heads, of which it has none, in bytes and in time.
+
+    It refuses what another server may read as another request, and keeps trailers from being headers.
+    """
 
     _late: asyncio.TimerHandle | None = None
     _begun = False  # a head has, and is not complete
@@ -45,9 +50,36 @@ class _Guarded(HttpToolsProtocol):
         super().on_message_begin()
         self._begun = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._begun:  # else a trailer, which may be dropped (RFC 9110 6.5.1), and is no header
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._known()
+        framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+        switches = self.parser.should_upgrade() and not self._should_upgrade()
+        # The parser takes what follows such a head for the other protocol's, so a body is lost.
+        if self._doubtful() or (switches and framed):
+            raise ValueError("another server may read this head otherwise")  # uvicorn answers 400
         super().on_headers_complete()
+        if switches:
+            self.cycle.keep_alive = False
+
+    def _doubtful(self) -> bool:
+        """Say whether servers disagree on this head: where its body ends, or whom it is for.
+
+        One coding that frames (RFC 9112 6.1), none in 1.0; an absolute target is for the Host that
+        came with it (3.2.2), and no target has a fragment (3.2).
+        """
+        version = self.parser.get_http_version()
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if version not in ("1.0", "1.1") or b"#" in self.url:
+            return True
+        if codings and (version == "1.0" or codings != [b"chunked"]):
+            return True
+        hosts = [value.lower() for name, value in self.headers if name == b"host"]
+        absolute = _AUTHORITY.match(self.url)
+        return hosts != [absolute[1].lower()] if absolute else not self.url.startswith(b"/")
 
     def _wait(self) -> None:
         self._bytes = 0
