@@ -32,9 +32,10 @@ PAGE = b"<html lang=en><head><title>t</title></head><body><p>%d<iframe src=//soc
 FORM = (b"Content-Type: application/x-www-form-urlencoded", b"Sec-Fetch-Site: same-origin")
 
 
-def snippet(language: str, number: int = 0) -> str:
-    found: list[str] = re.findall(rf"```{language}\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
-    return found[number]
+def snippets(language: str) -> list[str]:
+    found = re.findall(rf"```{language}\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    assert found
+    return found
 
 
 def installed(program: str, package: str) -> str:
@@ -65,10 +66,12 @@ def process(command: list[str], port: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, gate: int, site: int = 9, number: int = 0) -> Iterator[int]:
-    """Run a recipe of the page; `site` is the port of what no gate stands before."""
+def nginx(folder: Path, gate: int, site: int | None = None) -> Iterator[int]:
+    """Run the page's recipes; with the port of a `site` that no gate stands before, headers only."""
     program = installed("nginx", "nginx-light")
     port = free_ports()
+    places, headers, zone, limited = snippets("nginx")
+    recipe = headers if site else f"{places}\n{limited}"
     conf = folder / "nginx.conf"
     paths = "".join(
         f"{name}_temp_path {folder / name};\n"
@@ -77,9 +80,9 @@ def nginx(folder: Path, gate: int, site: int = 9, number: int = 0) -> Iterator[i
     conf.write_text(
         f"daemon off; pid {folder / 'pid'}; error_log stderr;\n{'user root;' if os.geteuid() == 0 else ''}\nevents {{}}\nhttp {{\n{paths}"
         f"access_log off; proxy_cache_path {folder / 'cache'} keys_zone=pages:10m; proxy_http_version 1.1;\n"
-        f"upstream gate {{ server 127.0.0.1:{gate}; keepalive 8; }}\n"
-        f"upstream site {{ server 127.0.0.1:{site}; }}\n"
-        f"server {{ listen 127.0.0.1:{port};\n proxy_set_header Connection '';\n{snippet('nginx', number)} }} }}\n"
+        f"{zone}\nupstream gate {{ server 127.0.0.1:{gate}; keepalive 8; }}\n"
+        f"upstream site {{ server 127.0.0.1:{site or gate}; }}\n"
+        f"server {{ listen 127.0.0.1:{port};\n proxy_set_header Connection '';\n{recipe} }} }}\n"
     )
     with process([program, "-c", str(conf), "-e", "stderr"], port):
         yield port
@@ -91,7 +94,7 @@ def varnish(folder: Path, gate: int) -> Iterator[int]:
     port = free_ports()
     vcl = folder / "default.vcl"
     backend = f'backend default {{ .host = "127.0.0.1"; .port = "{gate}"; }}'
-    vcl.write_text(f"vcl 4.1;\nimport std;\n{backend}\n{snippet('vcl')}")
+    vcl.write_text(f"vcl 4.1;\nimport std;\n{backend}\n{snippets('vcl')[0]}")
     command = [
         program,
         "-F",
@@ -193,7 +196,7 @@ def test_headers_alone_close_routes_and_bring_purposes_and_policy(tmp_path: Path
         up.answers["/p"] = serving.page(PAGE % 1, b"Content-Security-Policy: img-src *")
         up.answers["/comments/1"] = serving.page(PAGE % 2)
         gate = stack.enter_context(serving.running(Proxy(site, f"http://127.0.0.1:{up.port}")))
-        port = stack.enter_context(nginx(tmp_path, gate, up.port, number=1))
+        port = stack.enter_context(nginx(tmp_path, gate, up.port))
         granted = b"Cookie: " + choice(port, b"choice=all").encode()
         partial = b"Cookie: " + choice(port, b"choice=add&purpose=ads").encode()
         forged = b"BD-Purposes: social, ads"
@@ -220,4 +223,23 @@ def test_headers_alone_close_routes_and_bring_purposes_and_policy(tmp_path: Path
         assert not any(
             cookie in str(told.headers).encode() for cookie in (b"bandeau=", granted[8:])
         )
+    site.close()
+
+
+def test_nginx_limits_choices_and_neither_pages_nor_what_is_read(tmp_path: Path) -> None:
+    site = Site.from_policy(loads(SMALL), f"sqlite:///{tmp_path / 'b.db'}")
+    with contextlib.ExitStack() as stack:
+        up = stack.enter_context(serving.upstream())
+        up.answers["/p0"] = serving.page(PAGE % 0)
+        gate = stack.enter_context(serving.running(Proxy(site, f"http://127.0.0.1:{up.port}")))
+        port = stack.enter_context(nginx(tmp_path, gate))
+
+        def post(_: int) -> int:
+            return ask(port, "/_b/choice", *FORM, method="POST", body=b"choice=none").status
+
+        with ThreadPoolExecutor(8) as pool:
+            statuses = list(pool.map(post, range(200)))
+        assert statuses.count(303) >= 21
+        assert set(statuses) == {303, 429}
+        assert {ask(port, path).status for path in ["/p0", "/_b/settings"] * 30} == {200}
     site.close()

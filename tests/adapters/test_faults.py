@@ -1,0 +1,166 @@
+"""What breaks around the proxy: a page of ours says so or the page comes, and all goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import serving
+from bandeau.adapters.proxy import Limits, Proxy
+from bandeau.ledger.sqlite import SqliteStore
+from bandeau.policy.file import loads
+from bandeau.site import Site
+from conftest import SMALL
+from serving import Answered, Upstream, ask, page
+
+FORM = (b"Content-Type: application/x-www-form-urlencoded", b"Sec-Fetch-Site: same-origin")
+PAGE = b"<html><body><p>text<iframe src=//social.localhost/f></iframe></body></html>"
+HEAD = b"GET / HTTP/1.1\r\nHost: www.own.localhost:9000\r\nAccept: text/html\r\n"
+IDLE = 9_000 if os.environ.get("BANDEAU_PROVE") else 1_000  # two sockets each, of 20,000 here
+YEAR = 525_600  # minutes
+
+
+@pytest.fixture
+def up() -> Iterator[Upstream]:
+    with serving.upstream() as made:
+        made.answers["/"] = page(PAGE)
+        yield made
+
+
+@contextlib.contextmanager
+def front(site: Site, port: int) -> Iterator[int]:
+    limits = Limits(connect_seconds=1.0, head_seconds=2.0, idle_seconds=1.0)
+    with serving.running(Proxy(site, f"http://127.0.0.1:{port}", limits=limits)) as found:
+        yield found
+
+
+def chosen(port: int, body: bytes) -> Answered:
+    return ask(port, "/_b/choice", *FORM, method="POST", body=body)
+
+
+def cookie(answered: Answered) -> bytes:
+    return b"Cookie: " + answered.every(b"set-cookie")[0].partition(b";")[0]
+
+
+def gated(answered: Answered) -> bool:
+    return answered.status == 200 and b"data-bd-src=//social.localhost/f" in answered.body
+
+
+def test_an_upstream_that_goes_and_comes_back_is_found_by_itself(site: Site) -> None:
+    with contextlib.ExitStack() as upstream:
+        first = upstream.enter_context(serving.upstream())
+        first.answers["/"] = page(PAGE)
+        with front(site, first.port) as port:
+            assert gated(ask(port))
+            upstream.close()
+            gone = ask(port)
+            assert gone.status == 502
+            assert gone.every(b"content-security-policy")
+            assert chosen(port, b"choice=none").status == 303  # a choice needs no upstream
+
+            async def again() -> None:
+                made = await asyncio.start_server(first.handle, "127.0.0.1", first.port)
+                async with made:
+                    assert gated(await asyncio.to_thread(ask, port))
+
+            asyncio.run(again())
+
+
+def test_an_upstream_that_dies_within_a_page_cuts_it_and_the_next_one_comes(
+    site: Site, up: Upstream
+) -> None:
+    async def dies(_h: bytes, _r: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 900\r\n\r\n<p>a"
+        )
+        await writer.drain()
+        writer.transport.abort()
+
+    up.answers["/dies"] = dies
+    with front(site, up.port) as port:
+        answered = ask(port, "/dies")
+        assert answered.status == 502 or not answered.complete
+        assert gated(ask(port))
+
+
+def test_a_ledger_that_is_full_grants_again_once_there_is_room(
+    up: Upstream, tmp_path: Path
+) -> None:
+    site = Site.from_policy(loads(SMALL), f"sqlite:///{tmp_path / 'b.db'}")
+    with front(site, up.port) as port:
+        assert isinstance(site.ledger.store, SqliteStore)
+        write = site.ledger.store._write
+        write.execute("PRAGMA max_page_count = 1")
+        answers = [chosen(port, b"choice=all") for _ in range(300)]
+        assert answers[-1].status == 503
+        assert not answers[-1].every(b"set-cookie")
+        assert gated(ask(port))
+        assert chosen(port, b"choice=none").status == 303  # what takes away holds without a record
+        assert ask(port, "/_b/health").body != b"ok\n"
+        write.execute("PRAGMA max_page_count = 1000000")
+        again = chosen(port, b"choice=all")
+        assert again.status == 303
+        assert b"<iframe src=//social" in ask(port, "/", cookie(again)).body
+        assert ask(port, "/_b/health").body.startswith(b"ok\n")
+    site.close()
+
+
+def test_a_clock_that_jumps_opens_nothing_and_closes_no_page(up: Upstream, tmp_path: Path) -> None:
+    made = Site.from_policy(loads(SMALL), f"sqlite:///{tmp_path / 'b.db'}")
+    clock = [int(time.time() // 60)]
+    site = Site(made.policy, made.ledger, now=lambda: clock[0])
+    with front(site, up.port) as port:
+        granted = cookie(chosen(port, b"choice=all"))
+        assert not gated(ask(port, "/", granted))
+        start = clock[0]
+        for jump in (YEAR, -YEAR, 1 - start, 40 * YEAR):
+            clock[0] = start + jump
+            assert gated(ask(port, "/", granted)), jump  # too old, or of a day to come
+            again = chosen(port, b"choice=all")
+            assert again.status in (303, 503)
+            for line in again.every(b"set-cookie")[:1]:
+                assert not gated(ask(port, "/", b"Cookie: " + line.partition(b";")[0]))
+        clock[0] = start
+        assert not gated(ask(port, "/", granted))
+    made.close()
+
+
+def test_pages_come_between_idle_connections(site: Site, up: Upstream) -> None:
+    """Half of them have sent nothing, half of them a part of a head."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    count = min(IDLE, (allowed - 500) // 2)
+    assert count >= 200
+    with front(site, up.port) as port, contextlib.ExitStack() as stack:
+        for number in range(count):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            if number % 2:
+                one.sendall(HEAD)
+        began = time.monotonic()
+        assert all(gated(ask(port)) for _ in range(10))
+        assert time.monotonic() - began < 10
+
+
+def test_sockets_that_are_half_closed_hold_nothing(site: Site, up: Upstream) -> None:
+    """Who has closed after asking gets a page or a closed connection, and keeps nothing of ours."""
+    with front(site, up.port) as port:
+        for data in (
+            b"",
+            HEAD,
+            HEAD + b"\r\n",
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
+        ):
+            for _ in range(10):
+                with socket.create_connection(("127.0.0.1", port), 10) as one:
+                    one.sendall(data)
+                    one.shutdown(socket.SHUT_WR)
+                    answered = Answered(serving.received(one))
+                    assert answered.status in (0, 400, 502) or gated(answered)
+        assert gated(ask(port))
