@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import serving
+from bandeau.adapters.asgi import Message, Scope
 from bandeau.adapters.proxy import Limits, Proxy
 from bandeau.policy.file import loads
 from bandeau.site import Site
@@ -414,3 +415,26 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Upstre
         with serving.running(Proxy(site, f"http://127.0.0.1:{up.port}")) as port:
             yield port, up
     site.close()
+
+
+@pytest.mark.parametrize("path", ["@evil.example/", ".evil.example/", ":1/", "evil", "*", ""])
+def test_no_path_makes_upstream_another_server(site: Site, path: str) -> None:
+    """Whatever server runs the proxy: ours refuses such a target before."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send_on(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"www.own.localhost:9000")]
+    scope: Scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "headers": headers,
+    }
+    asyncio.run(Proxy(site, "http://127.0.0.1").__call__(scope, receive, send_on))
+    assert sent[0]["status"] == 400

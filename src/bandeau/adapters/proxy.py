@@ -158,7 +158,7 @@ class Proxy:
 
     async def _http(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         head = scope["method"] == "HEAD"
-        if authority(exchange.request.host) is None:  # RFC 9112 3.2
+        if not _sound(exchange.request):
             await send_reply(send, exchange.failure(400), head=head)
         elif exchange.endpoint:
             body = await read_body(receive, self.site.max_form)
@@ -246,7 +246,7 @@ class Proxy:
         self, scope: Scope, exchange: Exchange, receive: Receive, send: Send
     ) -> None:
         await receive()  # websocket.connect
-        if exchange.endpoint or exchange.reply or authority(exchange.request.host) is None:
+        if exchange.endpoint or exchange.reply or not _sound(exchange.request):
             await send({"type": "websocket.close", "code": 1008})
             return
         request = exchange.request
@@ -271,6 +271,15 @@ class Proxy:
         kept = [p for p in answered.headers if not p[0].startswith(b"sec-websocket-")]
         await send({"type": "websocket.accept", "subprotocol": upstream.protocol, "headers": kept})
         await _relay(upstream, receive, send)
+
+
+def _sound(request: Request) -> bool:
+    """Say whether a request may be sent on: upstream's address goes before its path, and it has a Host.
+
+    Without the slash, `@evil.example/` would be another address than upstream's; a Host that is none
+    is refused (RFC 9112 3.2).
+    """
+    return request.path.startswith("/") and authority(request.host) is not None
 
 
 class BrokenUpstreamError(Exception):
