@@ -200,6 +200,12 @@ def test_headers_of_one_connection_end_there(port: int, up: Upstream) -> None:
     assert b"x-mine: 1" in sent
 
 
+def test_an_answer_has_one_date(port: int, up: Upstream) -> None:
+    up.answers["/dated"] = page(PAGE, b"Date: Mon, 23 Nov 2026 10:00:00 GMT")
+    assert len(ask(port, "/dated").every(b"date")) == 1
+    assert len(ask(port, "/_b/state").every(b"date")) == 1
+
+
 def test_forwarded_headers_of_strangers_count_for_nothing(
     port: int, up: Upstream, site: Site
 ) -> None:
