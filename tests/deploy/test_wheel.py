@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -68,10 +69,16 @@ def test_the_wheel_is_pure_typed_and_has_every_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     "BANDEAU_PROVE" not in os.environ, reason="BANDEAU_PROVE=1 installs the wheel with pip"
 )
-def test_an_empty_environment_gets_few_packages_and_a_proxy_that_serves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_an_empty_environment_gets_few_packages_and_a_proxy_that_serves(
+    version: str, tmp_path: Path
+) -> None:
+    python = shutil.which(f"python{version}")
+    if not python or run(python, "-c", "", cwd=tmp_path).returncode:
+        pytest.skip(f"there is no Python {version} here")
     wheel = built(tmp_path)
     (tmp_path / "bandeau.toml").write_text(SMALL, "utf-8")
-    run(sys.executable, "-m", "venv", "new", cwd=tmp_path)
+    run(python, "-m", "venv", "new", cwd=tmp_path)
     tools = tmp_path / "new" / "bin"
     before = set(json.loads(run(tools / "python", "-c", COUNT, cwd=tmp_path).stdout))
     done = run(tools / "pip", "install", wheel, cwd=tmp_path)

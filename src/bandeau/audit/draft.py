@@ -181,7 +181,7 @@ contact = "dpo@{split.hostname}" # check: the data protection officer
 privacy_policy = "/privacy" # check: where it is
 
 [site]
-origins = ["{split.scheme}://{split.netloc}"]
+origins = ["{split.scheme}://{split.netloc}"] # check: where visitors are; with a proxy, its own
 languages = ["fr", "en"] # check: those of the pages
 {own_hosts}""".rstrip()
 
