@@ -10,11 +10,13 @@ import signal
 import statistics
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from flit_core.sdist import SdistBuilder
 from flit_core.wheel import make_wheel_in
 
 from conftest import SMALL
@@ -64,6 +66,16 @@ def test_the_wheel_is_pure_typed_and_has_every_file(tmp_path: Path) -> None:
         "bandeau/policy/schema.json",
         "bandeau/gate/static/guard.js",
     } <= inside
+
+
+def test_the_source_archive_is_the_project(tmp_path: Path) -> None:
+    archive = SdistBuilder.from_ini_path(ROOT / "pyproject.toml").build(tmp_path)
+    with tarfile.open(archive) as opened:
+        inside = {name.partition("/")[2] for name in opened.getnames()}
+    listed = run("git", "ls-files", cwd=ROOT)
+    if listed.returncode:
+        pytest.skip("this is no clone")
+    assert set(listed.stdout.splitlines()) - inside <= {".gitignore"}
 
 
 @pytest.mark.skipif(
