@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import socket
@@ -15,25 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import serving
+from bandeau.cli import main
 from conftest import SMALL
 from serving import ask
 
 BANDEAU = [sys.executable, "-m", "bandeau"]
 
 
-def run(
-    *arguments: str, cwd: Path | None = None, **settings: str
-) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*BANDEAU, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=os.environ | settings,
-        timeout=60,
-        check=False,
+        [*BANDEAU, *arguments], capture_output=True, text=True, cwd=cwd, timeout=60, check=False
     )
 
 
@@ -98,13 +91,16 @@ def test_a_proxy_that_cannot_start_says_why_in_a_line(
     assert "Traceback" not in done.stderr
 
 
-def test_every_flag_of_the_proxy_has_its_variable(tmp_path: Path) -> None:
-    said = run("proxy", "--help").stdout
-    flags = set(re.findall(r"^  --([a-z-]+)", said, re.MULTILINE)) - {"help"}
-    assert {f"BANDEAU_{flag.replace('-', '_').upper()}" for flag in flags} == set(
-        re.findall(r"BANDEAU_\w+", said)
-    )
-    (tmp_path / "bandeau.toml").write_text(SMALL.replace(".localhost:9000", ".example"), "utf-8")
+def test_every_flag_of_the_proxy_has_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    user = CliRunner()
+    said = user.invoke(main, ["proxy", "--help"]).output
+    flags = set(re.findall(r"^  --([a-z-]+)", said, re.MULTILINE))
+    named = {f"BANDEAU_{flag.replace('-', '_').upper()}" for flag in flags}
+    assert named == set(re.findall(r"BANDEAU_\w+", said))
+    Path("bandeau.toml").write_text(SMALL.replace(".localhost:9000", ".example"), "utf-8")
     settings = {
         "BANDEAU_POLICY": "bandeau.toml",
         "BANDEAU_UPSTREAM": "http://x",
@@ -112,13 +108,13 @@ def test_every_flag_of_the_proxy_has_its_variable(tmp_path: Path) -> None:
         "BANDEAU_INSECURE_ORIGIN": "1",
         "BANDEAU_TRUST_FORWARDED": "10.0.0.0/8 nonsense",
     }
-    done = run("proxy", cwd=tmp_path, **settings)
-    assert done.returncode == 2
-    assert "'nonsense'" in done.stderr  # all before it was taken
-    done = run("proxy", cwd=tmp_path, **settings, BANDEAU_LEDGER="mysql://x")
-    assert "sqlite:///" in done.stderr
-    done = run("ledger", "stats", cwd=tmp_path, BANDEAU_LEDGER="sqlite:///absent.db")
-    assert "absent.db" in done.stderr
+    done = user.invoke(main, ["proxy"], env=settings)
+    assert done.exit_code == 2
+    assert "'nonsense'" in done.output  # everything before it was taken
+    done = user.invoke(main, ["proxy"], env=settings | {"BANDEAU_LEDGER": "mysql://x"})
+    assert "sqlite:///" in done.output
+    done = user.invoke(main, ["ledger", "stats"], env={"BANDEAU_LEDGER": "sqlite:///absent.db"})
+    assert "absent.db" in done.output
 
 
 def test_plain_http_beyond_this_machine_has_to_be_asked_for(policy_file: Path) -> None:

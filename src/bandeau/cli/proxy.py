@@ -72,12 +72,12 @@ def proxy(
                     f"{', '.join(declared.insecure_origins)}: plain http, where anybody on the way"
                     " can change a choice; use https, or start with --insecure-origin"
                 )
-            socket = listening(host.strip("[]"), int(port))
+            socket = stack.enter_context(listening(host.strip("[]"), int(port)))
             site = Site.from_policy(declared, ledger, observer=Observer(out) if observe else None)
+            stack.callback(site.close)
             application = Proxy(site, upstream, trusted=trust_forwarded)
         except (BandeauError, OSError, ValueError) as error:
             click.echo(str(error), err=True)
             sys.exit(2)
-        stack.callback(site.close)
         bound = socket.getsockname()[1]  # another than was asked for when that was 0
         serve([(application, socket)], f"ready http://{host}:{bound}/ -> {upstream}")
