@@ -132,3 +132,20 @@ def test_no_line_of_a_head_is_a_stranger_s(site: Site, where: str, value: str) -
     )
     for key, line in answered.headers:
         assert HEAD.fullmatch(key + line), (key, line)
+
+
+@pytest.mark.parametrize(
+    "path", ["settings", "trackers", "receipt", "none", "choice", "trackers?format=json", "state"]
+)
+def test_what_is_ours_runs_nothing_else_and_stands_in_no_other_site(site: Site, path: str) -> None:
+    where, _, query = path.partition("?")
+    asked = Request("GET", "http", "www.own.localhost:9000", f"/_b/{where}", query)
+    headers = dict(site.answer_sync(site.exchange(asked), b"").headers)
+    policy = headers[b"content-security-policy"]
+    assert b"default-src 'none'" in policy  # plug-ins too
+    assert b"frame-ancestors 'self'" in policy or b"frame-ancestors 'none'" in policy
+    assert headers[b"x-content-type-options"] == b"nosniff"
+    assert headers[b"cache-control"] == b"no-store"
+    if b"html" in headers[b"content-type"]:
+        assert b"base-uri 'none'" in policy
+        assert headers[b"referrer-policy"] == b"same-origin"

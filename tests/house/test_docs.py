@@ -136,6 +136,19 @@ def test_the_readme_s_policy_is_good_and_its_tests_exist() -> None:
     assert all(f"def {name}(" in tests for name in named)
 
 
+def test_the_tests_that_security_rests_on_exist() -> None:
+    text = (ROOT / "docs" / "security.md").read_text("utf-8")
+    tests = "".join(p.read_text("utf-8") for p in (ROOT / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) >= 80
+    assert sorted(name for name in named if f"def {name}(" not in tests) == []
+    for file in set(re.findall(r"`((?:tests|src)/[\w/.]+)`", text)):
+        assert (ROOT / file).exists(), file
+    readers = text[text.index("## Who reads") : text.index("## When something")]
+    wire = {p.name for p in (ROOT / "src/bandeau/wire").glob("*.py")} - {"__init__.py"}
+    assert sorted(name for name in wire if f"`wire/{name}`" not in readers) == []
+
+
 @pytest.mark.parametrize(
     "page", sorted(ROOT.rglob("docs/**/*.md")) + sorted(ROOT.glob("*.md")), ids=str
 )
