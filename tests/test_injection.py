@@ -1,13 +1,16 @@
-"""No answer of ours leads a visitor elsewhere, and no line of its head is a stranger's."""
+"""No answer of ours leads elsewhere, no line of its head and no formula of a table is a stranger's."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 
+from bandeau.audit.report.csv import table
 from bandeau.policy.file import loads
 from bandeau.site import Reply, Request, Site
 from bandeau.wire.headers import first
@@ -149,3 +152,22 @@ def test_what_is_ours_runs_nothing_else_and_stands_in_no_other_site(site: Site, 
     if b"html" in headers[b"content-type"]:
         assert b"base-uri 'none'" in policy
         assert headers[b"referrer-policy"] == b"same-origin"
+
+
+def test_nothing_that_a_page_said_is_a_formula_in_a_table() -> None:
+    said = ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "\0=1", "plain"]
+    facts = [
+        {"scenario": "refuse", "station": "load", "at": 1, "text": text, "chain": []}
+        for text in said
+    ]
+    verdict = {
+        "rule": "B1",
+        "outcome": "FAIL",
+        "severity": "high",
+        "force": "law",
+        "reason": "",
+        "facts": facts,
+        "remedy": "",
+    }
+    rows = list(csv.reader(io.StringIO(table({"verdicts": [verdict]}), newline="")))[1:]
+    assert [row[8] for row in rows] == [text if text == "plain" else f"'{text}" for text in said]

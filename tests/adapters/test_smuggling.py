@@ -438,3 +438,40 @@ def test_no_path_makes_upstream_another_server(site: Site, path: str) -> None:
     }
     asyncio.run(Proxy(site, "http://127.0.0.1").__call__(scope, receive, send_on))
     assert sent[0]["status"] == 400
+
+
+@pytest.mark.parametrize("name", [b"BD-Purposes", b"Cookie", b"Accept-Encoding"])
+def test_no_connection_header_takes_the_gate_s_words_away(
+    kept: tuple[int, Upstream], name: bytes
+) -> None:
+    port, up = kept
+    given = (b"Cookie: session=1", b"Accept-Encoding: gzip", b"Accept: text/html")
+    ask(port, "/named", *given, b"Connection: " + name)
+    assert b"\r\n" + name.lower() + b":" in up.heads[-1].lower()
+
+
+class Talker(Upstream):
+    """Keeps a connection open and says more than it was asked."""
+
+    more = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nevil"
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with contextlib.closing(writer), contextlib.suppress(*ends):
+            while True:
+                path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
+                answer = (
+                    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s"
+                )
+                writer.write(answer % (len(path), path) + self.more)
+
+
+def test_what_follows_an_answer_of_upstream_is_nobody_s(site: Site) -> None:
+    talker = Talker()
+    with serving.upstream(talker):
+        proxy = Proxy(site, f"http://127.0.0.1:{talker.port}")
+        with serving.running(proxy) as port:
+            answers = [ask(port, f"/{number}") for number in range(20)]
+    for number, answered in enumerate(answers):
+        assert answered.status == 502 or answered.body == b"/%d" % number
+    assert any(answered.status == 200 for answered in answers)

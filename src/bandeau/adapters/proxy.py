@@ -59,6 +59,11 @@ _FORWARDED = (
 # What frameworks take for the address in place of the one that was judged: an edge may say so, no
 # visitor, who would be answered with another page, and the next visitor out of a cache as well.
 _CLAIMS = (b"x-original-url", b"x-rewrite-url", b"x-host", b"x-http-host-override")
+_FOR_UPSTREAM = (
+    b"accept-encoding",
+    b"bd-purposes",
+    b"cookie",
+)  # what the gate says in its own words
 _HEAD_BYTES = 64 * 1024
 _WHOLE_BYTES = 1024 * 1024  # a larger page is never held whole
 _CHUNK_BYTES = 64 * 1024
@@ -221,7 +226,7 @@ class Proxy:
         )
 
     def _upstream_headers(self, scope: Scope, exchange: Exchange) -> CIMultiDict[str]:
-        headers = end_to_end(exchange.request_headers)
+        headers = end_to_end(exchange.request_headers, *_FOR_UPSTREAM)
         peer = (scope.get("client") or ("unknown",))[0]
         chain = exchange.forwarded_for(peer)
         if self._trusts(scope):
@@ -293,10 +298,14 @@ def _fault(error: Exception) -> str:
     return str(error) if ours else type(error).__name__
 
 
-def end_to_end(headers: Any) -> RawHeaders:
-    """Return headers without those that belong to one connection, named in Connection or always."""
+def end_to_end(headers: Any, *kept: bytes) -> RawHeaders:
+    """Return headers without those that belong to one connection, named in Connection or always.
+
+    `kept` are those that Connection cannot name.
+    """
     found = raw(headers)
-    return without(found, *_HOP_BY_HOP, *tokens(found, b"connection"))
+    named = [name for name in tokens(found, b"connection") if name not in kept]
+    return without(found, *_HOP_BY_HOP, *named)
 
 
 async def _filtered(

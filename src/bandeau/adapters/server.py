@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 GRACE_SECONDS = 10  # for running responses after SIGTERM
 HEAD_BYTES = 64 * 1024  # of one request: beyond it 431, and the connection ends
 HEAD_SECONDS = 20.0  # from a connection's first moment, or a request's first byte, to a whole head
+_FRAMES = (b"content-length", b"transfer-encoding")
 _AUTHORITY = re.compile(rb"https?://([^/?]*)", re.IGNORECASE)
 
 
@@ -56,10 +57,9 @@ class _Guarded(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._known()
-        framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
         switches = self.parser.should_upgrade() and not self._should_upgrade()
         # The parser takes what follows such a head for the other protocol's, so a body is lost.
-        if self._doubtful() or (switches and framed):
+        if self._doubtful() or (switches and any(name in _FRAMES for name, _ in self.headers)):
             raise ValueError("another server may read this head otherwise")  # uvicorn answers 400
         super().on_headers_complete()
         if switches:
@@ -77,9 +77,11 @@ class _Guarded(HttpToolsProtocol):
             return True
         if codings and (version == "1.0" or codings != [b"chunked"]):
             return True
-        hosts = [value.lower() for name, value in self.headers if name == b"host"]
+        if self.url.startswith(b"/"):
+            return False
         absolute = _AUTHORITY.match(self.url)
-        return hosts != [absolute[1].lower()] if absolute else not self.url.startswith(b"/")
+        hosts = [value.lower() for name, value in self.headers if name == b"host"]
+        return absolute is None or hosts != [absolute[1].lower()]
 
     def _wait(self) -> None:
         self._bytes = 0

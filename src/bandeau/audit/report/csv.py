@@ -21,6 +21,8 @@ _HEAD = (
     "remedy",
 )
 
+_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\0")  # of a formula (OWASP ASVS 5.0, 1.2.10)
+
 
 def table(report: Mapping[str, Any]) -> str:
     """Return the table."""
@@ -47,4 +49,4 @@ def table(report: Mapping[str, Any]) -> str:
 
 def _plain(cell: object) -> object:
     """Keep a spreadsheet from taking what a stranger's page said for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_BEGINNINGS) else cell
