@@ -16,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import serving
 from bandeau.adapters.proxy import Proxy
+from bandeau.cli import main
 from bandeau.policy.file import loads
 from bandeau.site import Site
 from browser.conftest import free_ports
@@ -28,6 +30,8 @@ from serving import ask
 ROUNDS = 100_000 if os.environ.get("BANDEAU_PROVE") else 3_000
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "edge.md"
 HOST = "www.own.localhost:9000"
+CACHED = SMALL.replace("[[purpose]]", "edge_cache = true\n[[purpose]]", 1)
+_NJS = Path("/usr/lib/nginx/modules/ngx_http_js_module.so")
 PAGE = b"<html lang=en><head><title>t</title></head><body><p>%d<iframe src=//social.localhost/f></iframe></body></html>"
 FORM = (b"Content-Type: application/x-www-form-urlencoded", b"Sec-Fetch-Site: same-origin")
 
@@ -66,25 +70,41 @@ def process(command: list[str], port: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, gate: int, site: int | None = None) -> Iterator[int]:
-    """Run the page's recipes; with the port of a `site` that no gate stands before, headers only."""
+def nginx(folder: Path, gate: int, site: int | None = None, *, njs: str = "") -> Iterator[int]:
+    """Run the page's recipes: by headers only for a `site` that no gate stands before, or with `njs`."""
     program = installed("nginx", "nginx-light")
     port = free_ports()
-    places, headers, zone, limited = snippets("nginx")
-    recipe = headers if site else f"{places}\n{limited}"
+    places, headers, zone, limited, computed = snippets("nginx")
+    recipe = computed if njs else headers if site else f"{places}\n{limited}"
     conf = folder / "nginx.conf"
     paths = "".join(
         f"{name}_temp_path {folder / name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     conf.write_text(
-        f"daemon off; pid {folder / 'pid'}; error_log stderr;\n{'user root;' if os.geteuid() == 0 else ''}\nevents {{}}\nhttp {{\n{paths}"
+        f"{f'load_module {_NJS};' if njs else ''} daemon off; pid {folder / 'pid'}; error_log stderr;\n{'user root;' if os.geteuid() == 0 else ''}\nevents {{}}\nhttp {{\n{paths}"
         f"access_log off; proxy_cache_path {folder / 'cache'} keys_zone=pages:10m; proxy_http_version 1.1;\n"
         f"{zone}\nupstream gate {{ server 127.0.0.1:{gate}; keepalive 8; }}\n"
         f"upstream site {{ server 127.0.0.1:{site or gate}; }}\n"
-        f"server {{ listen 127.0.0.1:{port};\n proxy_set_header Connection '';\n{recipe} }} }}\n"
+        f"{njs}\n"
+        f"server {{ listen 127.0.0.1:{port};\n {'location = /which { return 200 $bandeau; }' if njs else ''} proxy_set_header Connection '';\n{recipe} }} }}\n"
     )
     with process([program, "-c", str(conf), "-e", "stderr"], port):
+        yield port
+
+
+@contextlib.contextmanager
+def computing(folder: Path, gate: int) -> Iterator[int]:
+    """Run nginx with what `bandeau edge njs` prints: it asks nobody for states."""
+    if not _NJS.exists():
+        pytest.skip("nginx has no njs here (Debian: apt-get install libnginx-mod-http-js)")
+    (folder / "bandeau.toml").write_text(CACHED)
+    where = [f"--policy={folder}/bandeau.toml", f"--ledger=sqlite:///{folder}/b.db"]
+    done = CliRunner().invoke(main, ["edge", "njs", *where])
+    assert done.exit_code == 0, done.output
+    (folder / "bandeau.js").write_text(done.output)
+    njs = f"js_path {folder}; {snippets('njs')[0]}"
+    with nginx(folder, gate, njs=njs) as port:
         yield port
 
 
@@ -145,10 +165,9 @@ def choice(port: int, body: bytes) -> str:
     return answered.every(b"set-cookie")[0].partition(b";")[0].decode()
 
 
-@pytest.mark.parametrize("edge", [nginx, varnish], ids=["nginx", "varnish"])
+@pytest.mark.parametrize("edge", [nginx, varnish, computing], ids=["nginx", "varnish", "njs"])
 def test_a_cache_in_front_never_gives_one_s_state_to_another(edge: object, tmp_path: Path) -> None:
-    text = SMALL.replace("[[purpose]]", "edge_cache = true\n[[purpose]]", 1)
-    site = Site.from_policy(loads(text), f"sqlite:///{tmp_path / 'b.db'}")
+    site = Site.from_policy(loads(CACHED), f"sqlite:///{tmp_path / 'b.db'}")
     with contextlib.ExitStack() as stack:
         up = stack.enter_context(serving.upstream())
         up.answers.update(
@@ -242,4 +261,25 @@ def test_nginx_limits_choices_and_neither_pages_nor_what_is_read(tmp_path: Path)
         assert statuses.count(303) >= 21
         assert set(statuses) == {303, 429}
         assert {ask(port, path).status for path in ["/p0", "/_b/settings"] * 30} == {200}
+    site.close()
+
+
+def test_njs_computes_what_the_gate_answers(tmp_path: Path) -> None:
+    site = Site.from_policy(loads(CACHED), f"sqlite:///{tmp_path / 'b.db'}")
+    with contextlib.ExitStack() as stack:
+        gate = stack.enter_context(serving.running(Proxy(site, "http://127.0.0.1:9")))
+        port = stack.enter_context(computing(tmp_path, gate))
+        chosen = [
+            choice(port, f"choice={word}".encode()) for word in ("all", "none", "save&purpose=ads")
+        ]
+        cookies = [*chosen, "", "bandeau=1.a", chosen[0][:-1] + "~", f"{chosen[0]}; {chosen[1]}"]
+        keys = set()
+        for cookie in cookies:
+            for extra in (b"X: 1", b"Sec-GPC: 1", b"Accept-Language: en;q=0.2, fr;q=0.1"):
+                sent = [f"Cookie: {cookie}; bandeau-audience={len(cookie) % 2}".encode(), extra]
+                (said,) = ask(port, "/_b/key", *sent).every(b"bd-key")
+                assert ask(port, "/which", *sent).body == said
+                keys.add(said)
+        assert len(keys) > 10
+        assert ask(port, "/which", host="other.localhost").body == b""
     site.close()

@@ -74,7 +74,7 @@ USUAL = frozenset(
 LOCATING = (b"geolocation", b"x-", b"cf-", b"cloudfront-", b"fastly-")  # how those names begin
 OURS = (b"bd-",)
 # Caching orders to edges, which know nothing of a visitor's state.
-_FOR_EDGES = (b"surrogate-control", b"cdn-cache-control", b"x-accel-expires")
+_FOR_EDGES = (b"surrogate-control", b"cdn-cache-control", b"x-accel-expires", b"bd-key")
 
 
 def reaching(headers: RawHeaders, base: str, allows: Allows) -> RawHeaders:
@@ -215,9 +215,13 @@ def shareable(asked: RawHeaders, status: int, upstream: RawHeaders, out: RawHead
     return int(age) if status == 200 and not barred and not personal and age.isdigit() else 0  # noqa: PLR2004
 
 
-def for_edge(out: RawHeaders, seconds: int) -> RawHeaders:
-    """Return headers that let an edge keep a page, and nobody else, in the names that edges read."""
+def for_edge(out: RawHeaders, seconds: int, key: str) -> RawHeaders:
+    """Return headers that let an edge keep a page, and nobody else, in the names that edges read.
+
+    `BD-Key` says of which state: an edge that computes keys itself keeps what is of the same alone.
+    """
     edge = [(b"x-accel-expires", b"%d" % seconds), (b"surrogate-control", b"max-age=%d" % seconds)]
+    edge.append((b"bd-key", key.encode("latin-1")))
     return [*edge, *without(out, *_FOR_EDGES)]  # first: older nginx heeds the one that comes first
 
 

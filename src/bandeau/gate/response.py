@@ -89,6 +89,10 @@ class Setting(Protocol):
         """Whether a cache in front keeps pages by state."""
 
     @property
+    def edge_key(self) -> str:
+        """The key of this request's state there."""
+
+    @property
     def quiet(self) -> bool:
         """Whether what is barred is not even attempted."""
 
@@ -142,7 +146,11 @@ class Filtered:
             swept = cookies.sweep(setting.swept, setting.host, setting.request.path, secure=secure)
             edge = seconds and setting.edge and not swept
             out += swept + setting.kept
-            out = heads.for_edge(out, seconds) if edge else vary(out, b"Cookie", b"Sec-GPC")
+            out = (
+                heads.for_edge(out, seconds, setting.edge_key)
+                if edge
+                else vary(out, b"Cookie", b"Sec-GPC")
+            )
         self.headers = self._guarded(out, kind, governed=governed)
 
     def beside(self, look: Observed) -> None:

@@ -1,0 +1,81 @@
+"""`bandeau edge`: JavaScript that computes the state key where the cache is, without asking the gate.
+
+What is printed holds the key that seals choices, and what the running version rewrites pages by: it is
+made anew with each version, policy and key. It never decides what passes: an edge keeps a page only
+where the gate has named the same state with it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from bandeau.decision.cookie import POLICY_DIGITS
+from bandeau.decision.model import Published
+from bandeau.errors import BandeauError
+from bandeau.gate.guard import script_hash
+from bandeau.ledger.keys import Keys
+from bandeau.ledger.log import Log
+from bandeau.ledger.place import key_file, store_at
+from bandeau.notice import Notice
+from bandeau.policy.digest import digest, fingerprints
+from bandeau.policy.file import load
+from bandeau.policy.model import LAYERS, Policy
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["worker", "njs"]))
+@click.option("--policy", required=True, type=click.Path(path_type=Path), help="The policy file.")
+@click.option(
+    "--ledger", default="sqlite:///bandeau.db", show_default=True, help="Where decisions go."
+)
+def edge(kind: str, policy: Path, ledger: str) -> None:
+    """Print a module for an edge's cache: a worker (Web Crypto), or njs. It holds a secret."""
+    try:
+        declared = load(policy)
+        if not declared.site.edge_cache or declared.choice.source != "notice":
+            needed = '[site] edge_cache = true and [choice] source = "notice"'
+            raise BandeauError(f"{policy}: an edge computes states where {needed}")  # noqa: TRY301
+        store = store_at(ledger)
+        try:
+            click.echo(module(kind, declared, Keys(key_file(ledger)), Log(store)), nl=False)
+        finally:
+            store.close()
+    except BandeauError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+
+
+def module(kind: str, policy: Policy, keys: Keys, log: Log) -> str:
+    """Return the module's text: constants, what computes a state, and what a kind of edge needs."""
+    site, prints = policy.site, fingerprints(policy)
+    current = Published(digest(policy), policy.consentable, prints)
+    known = {**log.published_policies(), current.digest[:POLICY_DIGITS]: current}
+    layers = set(policy.rollout.layers) if "/*" in policy.rollout.paths else set()
+    if not layers:
+        raise BandeauError("an edge computes states where [rollout] enforces on every path")
+    data = {
+        "versions": [current.digest, script_hash(), Notice(policy).style_hash],
+        "missing": sorted(set(LAYERS) - layers),
+        "origins": site.origins,
+        "prefix": f"{site.prefix}/",
+        "cookie": "__Secure-bandeau" if site.choice_scope == "site" else "__Host-bandeau",
+        "languages": site.languages,
+        "validMinutes": site.valid_days * 1440,
+        "purposes": policy.consentable,
+        "policies": {
+            start: {
+                "order": one.order,
+                "same": [p for p in one.order if one.fingerprints.get(p) == prints.get(p, "")],
+            }
+            for start, one in sorted(known.items())
+        },
+        "keys": [key.hex() for key in keys.derived("choice")],
+    }
+    here = files("bandeau.cli.edge")
+    parts = [(here / f"{name}.js").read_text("utf-8") for name in ("state", kind)]
+    return "".join([f"const DATA = {json.dumps(data, indent=1)};\n", *parts])

@@ -1,0 +1,159 @@
+"""What an edge computes by itself is what the site would say, for whatever cookie comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bandeau.cli import main
+from bandeau.decision.cookie import Choice, encode
+from bandeau.decision.model import Published
+from bandeau.policy.file import loads
+from bandeau.site import Request, Site
+from conftest import SMALL
+
+CASES = 10_000 if os.environ.get("BANDEAU_PROVE") else 2_000
+HOST = "www.own.localhost:9000"
+EDGE = SMALL.replace("[[purpose]]", "edge_cache = true\n[[purpose]]", 1)
+OLDER = EDGE.replace('"*.ads.localhost"', '"ads.localhost"').replace(
+    "[[service]]", '[[purpose]]\nid = "video"\n[[service]]', 1
+)
+UNKNOWN = Published("f" * 64, ("social",), {"social": "1"})
+MINUTE = 29_926_765
+_NODE = """
+import { readFileSync } from 'node:fs';
+import { key } from %r;
+Date.now = () => %d * 60000;
+const found = [];
+for (const [url, headers] of JSON.parse(readFileSync(0, 'utf8'))) {
+    const get = (name) => headers[name] ?? null;
+    found.push(await key({ url, headers: { get } }));
+}
+console.log(JSON.stringify(found));
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    url = f"sqlite:///{tmp_path / 'b.db'}"
+    Site.from_policy(loads(OLDER), url).close()  # it was published before
+    made = Site.from_policy(loads(EDGE), url)
+    made._now = lambda: MINUTE
+    yield made
+    made.close()
+
+
+def printed(kind: str, folder: Path) -> Path:
+    """Have the module printed as an owner does, and return its file."""
+    (folder / "bandeau.toml").write_text(EDGE)
+    done = CliRunner().invoke(
+        main,
+        [
+            "edge",
+            kind,
+            "--policy",
+            f"{folder}/bandeau.toml",
+            "--ledger",
+            f"sqlite:///{folder}/b.db",
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    module = folder / "bandeau.mjs"
+    module.write_text(done.output)
+    return module
+
+
+def cookie(chance: random.Random, site: Site) -> str:
+    """Make a choice's cookie: sound, superseded, too old, too new, unknown, or forged."""
+    policies = [site.current, *site.published.values(), UNKNOWN]
+    policy = chance.choice(policies)
+    decided = frozenset(one for one in policy.order if chance.random() < 0.8)
+    granted = frozenset(one for one in decided if chance.random() < 0.6)
+    edges = (0, 10, 11, -182 * 1440, -182 * 1440 + 1, -500_000)
+    minute = MINUTE + chance.choice((*edges, -chance.randrange(200_000)))
+    value = encode(Choice(policy.digest, granted, decided, minute), policy.order, site.desk.key)
+    if chance.random() < 0.3:
+        at = chance.randrange(len(value))
+        value = value[:at] + chance.choice("0a.Z-\xe9 ") + value[at + chance.randrange(2) :]
+    return value
+
+
+def headers(chance: random.Random, site: Site) -> dict[str, str]:
+    """Make a visitor's headers."""
+    members = ["session=1", "Bandeau=1.a", "bandeau", "bandeau-audience=0", "bandeau-audience=1"]
+    members = chance.sample(members, chance.randrange(3))
+    for _ in range(chance.choice((0, 1, 1, 1, 1, 2))):
+        members.insert(0, "bandeau=" + cookie(chance, site))
+    members += members[:1] if chance.random() < 0.1 else []
+    made = {
+        "host": HOST if chance.random() < 0.95 else chance.choice(("own.localhost", HOST.upper())),
+        "cookie": chance.choice(("; ", ";", " ;\t")).join(members),
+        "accept-language": ",".join(
+            chance.choice(("fr", "EN-gb", "de", "", "*", "en_US")) + chance.choice(("", "", ";q=0", ";q=0.3", "; q = 1. ", ";q=x"))
+            for _ in range(chance.randrange(4))
+        ),
+        "sec-gpc": chance.choice(("", "", "1", "0", " 1 ")),
+        "sec-fetch-dest": chance.choice(("", "document", "iframe", "a-b", "1")),
+    }  # fmt: skip
+    return {name: value for name, value in made.items() if value}
+
+
+def told(site: Site, sent: dict[str, str]) -> str:
+    pairs = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
+    asked = Request("GET", "http", sent["host"], "/", "", pairs)
+    return site.exchange(asked).edge_key
+
+
+def unusual(site: Site, sent: dict[str, str]) -> bool:
+    """Say whether an edge may leave a request to the gate."""
+    return sent["host"] != HOST or UNKNOWN.digest[:10] in sent.get("cookie", "")
+
+
+def test_a_worker_computes_what_the_site_says(site: Site, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("there is no node here (Debian: apt-get install nodejs)")
+    chance = random.Random()
+    sent = [headers(chance, site) for _ in range(CASES)]
+    script = tmp_path / "run.mjs"
+    script.write_text(_NODE % (str(printed("worker", tmp_path)), MINUTE))
+    cases = json.dumps([[f"http://{one['host']}/", one] for one in sent])
+    done = subprocess.run([node, script], input=cases, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    states = set()
+    for one, computed in zip(sent, found, strict=True):
+        if computed is None:
+            assert unusual(site, one), one
+        else:
+            assert computed == told(site, one), one
+            states.add(computed)
+    assert sum(computed is not None for computed in found) > CASES * 0.6
+    assert len(states) > 100
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (SMALL, "edge_cache"),
+        (EDGE + '[rollout]\npaths = ["/a/*"]\nreport = "r"\n', "rollout"),
+        ("version = 1", "BP004"),
+    ],
+)
+def test_where_states_cannot_be_computed_it_says_why(
+    site: Site, tmp_path: Path, wrong: str, words: str
+) -> None:
+    (tmp_path / "bandeau.toml").write_text(wrong)
+    where = [f"--policy={tmp_path}/bandeau.toml", f"--ledger=sqlite:///{tmp_path}/b.db"]
+    done = CliRunner().invoke(main, ["edge", "njs", *where])
+    assert done.exit_code == 2
+    assert words in done.output
+    assert site.desk.key.hex() not in done.output
