@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import serving
+from bandeau.adapters.proxy import Proxy
 from bandeau.cli import main
 from bandeau.decision.cookie import Choice, encode
 from bandeau.decision.model import Published
 from bandeau.policy.file import loads
 from bandeau.site import Request, Site
-from conftest import SMALL
+from conftest import SMALL, chosen
 
 CASES = 10_000 if os.environ.get("BANDEAU_PROVE") else 2_000
 HOST = "www.own.localhost:9000"
@@ -157,3 +161,68 @@ def test_where_states_cannot_be_computed_it_says_why(
     assert done.exit_code == 2
     assert words in done.output
     assert site.desk.key.hex() not in done.output
+
+
+_CACHE = """
+import http from 'node:http';
+import worker from %r;
+const kept = new Map(), waiting = [];
+globalThis.caches = { default: {
+    match: async ({ url }) => kept.get(url)?.clone(),
+    put: async ({ url }, response) => { kept.set(url, new Response(await response.arrayBuffer(), response)); },
+} };
+let asked = 0;
+globalThis.fetch = ({ url, headers }) => new Promise((resolve, reject) => {
+    asked += 1;
+    const { pathname, host } = new URL(url);
+    const sent = { ...Object.fromEntries(headers), host };
+    http.get({ port: %d, path: pathname, headers: sent }, async (answer) => {
+        const pieces = await answer.toArray();
+        const given = Object.entries(answer.headersDistinct).flatMap(([name, all]) => all.map((one) => [name, one]));
+        resolve(new Response(Buffer.concat(pieces), { status: answer.statusCode, headers: given }));
+    }).on('error', reject);
+});
+const cookies = %s, wrong = [];
+for (let n = 0; n < %d; n++) {
+    const states = Object.keys(cookies), state = states[n * 7 %% states.length];
+    const headers = new Headers({ accept: 'text/html', 'sec-fetch-dest': 'document', cookie: cookies[state] });
+    const request = { url: `http://%s/p${n %% 5}`, method: 'GET', headers };
+    const answer = await worker.fetch(request, {}, { waitUntil: (one) => waiting.push(one) });
+    const body = await answer.text();
+    await Promise.all(waiting);
+    if (!body.includes(`data-state="${state}"`) || !answer.headers.get('cache-control').includes('private')) {
+        wrong.push([n, state, body.slice(0, 200)]);
+    }
+}
+console.log(JSON.stringify({ asked, wrong }));
+"""
+
+
+@pytest.mark.parametrize("current", [True, False], ids=["current", "out of date"])
+def test_a_worker_keeps_pages_by_state_and_none_where_the_gate_names_another(
+    site: Site, tmp_path: Path, current: bool
+) -> None:
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("there is no node here (Debian: apt-get install nodejs)")
+    module = printed("worker", tmp_path)
+    if not current:  # as after an update of the gate alone
+        text = module.read_text()
+        module.write_text(text.replace(site.current.digest, "0" * 64))
+    site._now = lambda: int(time.time() // 60)
+    page = b"<html lang=en><head><title>t</title></head><body><p>a</body></html>"
+    with contextlib.ExitStack() as stack:
+        up = stack.enter_context(serving.upstream())
+        for number in range(5):
+            up.answers[f"/p{number}"] = serving.page(page, b"Cache-Control: max-age=600")
+        gate = stack.enter_context(serving.running(Proxy(site, f"http://127.0.0.1:{up.port}")))
+        cookies = {
+            state: chosen(site, body)[0][1].decode()
+            for state, body in (("granted", b"choice=all"), ("refused", b"choice=none"))
+        }
+        cookies["undecided"] = "session=1"
+        script = tmp_path / "run.mjs"
+        script.write_text(_CACHE % (str(module), gate, json.dumps(cookies), 300, HOST))
+        done = subprocess.run([node, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"asked": 5 * 3 if current else 300, "wrong": []}
