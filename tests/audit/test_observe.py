@@ -101,6 +101,19 @@ def test_what_no_script_asked_for_is_led_to_its_tag(
     assert file_of(step) == initiator.get("url", PAGE)
 
 
+def test_no_link_to_a_page_is_why_it_was_opened() -> None:
+    link = '<link href="https://own.example/page">'
+    events = [
+        Raw(1, "s", "Network.requestWillBeSent", {
+            "requestId": "1", "request": {"url": PAGE, "method": "GET"}, "documentURL": PAGE,
+            "initiator": {"type": "other"}, "type": "Document",
+        }),
+        Raw(2, "", "bandeau.tags", {"tags": [["https://own.example/en/page", PAGE, link]]}),
+    ]  # fmt: skip
+    (found,) = Reader("https://own.example/").read(events)
+    assert found.chain == (PAGE,)
+
+
 @pytest.mark.parametrize(("kind", "step"), [("Font", PAGE), ("Script", f"{PAGE}:157")])
 def test_a_line_of_the_page_is_named_only_where_it_means_something(kind: str, step: str) -> None:
     initiator = {"type": "parser", "url": PAGE, "lineNumber": 156}

@@ -21,6 +21,7 @@ from bandeau.audit.watch import Raw
 from bandeau.wire.cookies import attributes, lifetime, name_value, removes
 
 _DAY = 86_400  # seconds
+_FRAMES = ("<iframe", "<frame", "<object", "<embed")
 LONG = 8  # characters, from which on a value can tell visitors apart
 _MAX_CHAIN = 32  # links; Chromium's async stacks end there too
 _SUFFIXES = PublicSuffixList()
@@ -363,18 +364,22 @@ class Reader:
             stack = stack.get("parent")
         page, url = initiator.get("url", ""), params.get("request", {}).get("url")
         document = params.get("documentURL", "")
-        if not frames and (tag := self._tag(page, url)):
+        kind = params.get("type")
+        if not frames and (tag := self._tag(page, url, framed=kind == "Document")):
             frames.append(tag)
-        elif not frames and page and (page != document or params.get("type") == "Script"):
+        elif not frames and page and (page != document or kind == "Script"):
             frames.append(f"{page}:{int(initiator.get('lineNumber', 0)) + 1}")
         return self._followed(frames, document)
 
-    def _tag(self, page: str, url: str) -> str:
+    def _tag(self, page: str, url: str, *, framed: bool) -> str:
         """Return the tag that asks for an address, with its page; "" where there is none.
 
-        Of a lazy frame the browser does not say the page.
+        Of a lazy frame the browser does not say the page. A page is asked for by a frame's tag alone: a
+        link to the same article in another language (`rel=alternate`) brings nothing.
         """
         for where, tag in self._tags.get(url, ()):
+            if framed and not tag.startswith(_FRAMES):
+                continue
             if where == page or (not page and where != url):
                 return f"{where} {tag}"
         return ""
