@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import signal
@@ -120,11 +121,13 @@ def builds(request: pytest.FixtureRequest) -> Path:
     if not shutil.which("chromium"):
         pytest.skip("there is no chromium here")
     folder = Path(request.config.cache.mkdir("notices"))
-    missing = [one for one in PEERS.values() if not (folder / one.folder).is_dir()]
-    if missing:
-        if not shutil.which("npm"):
-            pytest.skip("there is no npm here")
-        fetch(folder, missing)
+    with (folder / "lock").open("w") as lock:  # two workers want the same packages
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = [one for one in PEERS.values() if not (folder / one.folder).is_dir()]
+        if missing:
+            if not shutil.which("npm"):
+                pytest.skip("there is no npm here")
+            fetch(folder, missing)
     return folder
 
 
