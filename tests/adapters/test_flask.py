@@ -144,7 +144,6 @@ def test_machines_are_told_what_is_missing(create_app: Make) -> None:
 
 
 def test_an_asynchronous_view_opens_once_all_is_granted(create_app: Make) -> None:
-    pytest.importorskip("asgiref")
     client = create_app().test_client()
     choose(client, choice="all")
     assert client.get("/slowly", base_url=ORIGIN).text == "both"

@@ -53,6 +53,8 @@ OF_PAGES = frozenset(
 
 MOMENTS = (rb"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", rb'"[\w.-]{20,}"')  # dates, entity tags
 
+NO_CURRENCY = "XXX"  # ISO 4217: none; what I hate money writes where a project has one for all
+
 pytestmark = pytest.mark.skipif(
     "BANDEAU_PROVE" not in os.environ, reason="BANDEAU_PROVE=1 installs and walks applications"
 )
@@ -228,7 +230,7 @@ def budget(visitor: Visitor, _said: list[str]) -> None:
         "name": "flat",
         "password": "river",
         "contact_email": "ada@flat.example",
-        "default_currency": "XXX",
+        "default_currency": NO_CURRENCY,
     }
     assert visitor.post("/create", flat).status == 200  # without its token: once more
     assert visitor.post("/create", {**form, **flat}).status == 302
@@ -236,7 +238,7 @@ def budget(visitor: Visitor, _said: list[str]) -> None:
     form = {"csrf_token": token(visitor.ask("/flat/members/add"), "csrf_token")}
     assert visitor.post("/flat/members/add", {**form, "name": "Zoé", "weight": "1"}).status == 302
     bill = {"date": "2026-11-01", "what": "Café", "payer": "1", "amount": "12.5", "payed_for": "1"}
-    more = {"original_currency": "XXX", "bill_type": "Expense", "submit": "1"}
+    more = {"original_currency": NO_CURRENCY, "bill_type": "Expense", "submit": "1"}
     assert visitor.post("/flat/add", {**form, **bill, **more}).status == 302
     assert "Café".encode() in visitor.ask("/flat/").body
     bills = visitor.ask("/flat/export/bills.json", b"Accept: */*").body
