@@ -117,6 +117,13 @@ def test_outside_of_its_paths_nothing_is_changed_and_all_of_it_is_reported(tmp_p
     assert {("cookie set", "junk"), ("frame", "social.localhost")} <= seen(tmp_path)
 
 
+@pytest.mark.parametrize("rollout", ["layers = []", 'paths = ["/blog"]', 'layers = ["cookies"]'])
+def test_what_is_only_looked_at_hears_no_client_speak_for_us(tmp_path: Path, rollout: str) -> None:
+    with rolled(tmp_path, rollout) as site:
+        sent = site.exchange(request("/page", [(b"bd-purposes", b"social, ads")])).request_headers
+    assert every(sent, b"bd-purposes") in ([], [b""])
+
+
 def test_a_rollout_asks_nobody_anew(tmp_path: Path) -> None:
     whole = loads(SMALL)
     part = loads(

@@ -786,7 +786,9 @@ class Exchange:
         return out
 
     def _observed_request(self) -> RawHeaders:
-        return without(self.request.headers, b"available-dictionary")
+        """What passes as it came, but for a client's word for ours: an application goes by that."""
+        headers = without(self.request.headers, b"available-dictionary")
+        return [pair for pair in headers if not pair[0].startswith(heads.OURS)]
 
 
 class _PageFragments(Fragments):
