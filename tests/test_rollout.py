@@ -124,6 +124,22 @@ def test_what_is_only_looked_at_hears_no_client_speak_for_us(tmp_path: Path, rol
     assert every(sent, b"bd-purposes") in ([], [b""])
 
 
+def test_an_edge_is_told_the_state_of_pages_whatever_the_path_and_another_once_more_is_enforced(
+    tmp_path: Path,
+) -> None:
+    keys = []
+    for rollout in (
+        'paths = ["/blog/*"]',
+        'paths = ["/blog/*"]\nlayers = ["cookies", "notice"]',
+        "",
+    ):
+        with rolled(tmp_path, rollout) as site:
+            asked = {site.exchange(request(path)).key for path in ("/_b/key", "/blog/1", "/page")}
+            (key,) = asked
+            keys.append(key)
+    assert len(set(keys)) == 3
+
+
 def test_a_rollout_asks_nobody_anew(tmp_path: Path) -> None:
     whole = loads(SMALL)
     part = loads(

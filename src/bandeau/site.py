@@ -153,6 +153,12 @@ class Site:
         self.layers = frozenset[str]() if observer else frozenset(rollout.layers)
         self.observer = observer or (Observer.appending(rollout.report) if rollout.report else None)
         self._switch, self._switched = Switch(switch), False
+        self._everywhere = "/*" in rollout.paths
+        # Pages depend on it, and an edge asks from another path than theirs: all of it is in the state.
+        whole = rollout.whole and self.layers
+        self._rollout = (
+            "" if whole else f"{' '.join(sorted(self.layers))} {' '.join(rollout.paths)}"
+        )
         self._now = now
         self._keys = ledger.keys.derived("choice")
         self._string_cookie = policy.choice.cookie.encode("ascii")
@@ -256,11 +262,14 @@ class Site:
         if on != self._switched:
             self._switched = on
             _log.warning("the switch is %s", "on: cookies alone are filtered" if on else "off")
-        if not self.layers or not (
-            "/*" in self.policy.rollout.paths or routed(self.policy.rollout.paths, path)
-        ):
+        if not (self._everywhere or routed(self.policy.rollout.paths, path)):
             return frozenset()
         return self.layers & LEFT if on else self.layers
+
+    @property
+    def rollout(self) -> str:
+        """How much is enforced, as a part of the state of pages; "" for all of it, everywhere."""
+        return f"{self._rollout} switched" if self._switch.on else self._rollout
 
     def exchange(self, request: Request) -> Exchange:
         """Take a request's head through the gate. Never raises for what a visitor sent."""
@@ -412,7 +421,7 @@ class Site:
         objected: bool,  # noqa: FBT001 (as above)
         language: str,
         own: bool,  # noqa: FBT001 (as above)
-        layers: frozenset[str],
+        rollout: str,
     ) -> str:
         return heads.state_key(
             self.current.digest,
@@ -424,7 +433,7 @@ class Site:
             str(objected),
             language,
             str(own),
-            *sorted(set(LAYERS) - layers),
+            *filter(None, (rollout,)),
         )
 
     def _parts_of(self, scheme: str, host: str) -> Parts:
@@ -609,7 +618,7 @@ class Exchange:
             self._visitor.objected,
             self.language,
             self._visitor.own,
-            self.layers,
+            self.site.rollout,
         )
 
     @property
