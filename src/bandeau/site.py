@@ -155,10 +155,7 @@ class Site:
         self._switch, self._switched = Switch(switch), False
         self._everywhere = "/*" in rollout.paths
         # Pages depend on it, and an edge asks from another path than theirs: all of it is in the state.
-        whole = rollout.whole and self.layers
-        self._rollout = (
-            "" if whole else f"{' '.join(sorted(self.layers))} {' '.join(rollout.paths)}"
-        )
+        self._rollout = rollout.state
         self._now = now
         self._keys = ledger.keys.derived("choice")
         self._string_cookie = policy.choice.cookie.encode("ascii")

@@ -45,19 +45,28 @@ console.log(JSON.stringify(found));
 """
 
 
+@pytest.fixture(
+    params=["", '[rollout]\nlayers = ["cookies", "notice"]\nreport = "seen"\n'],
+    ids=["all", "some layers"],
+)
+def edge_policy(request: pytest.FixtureRequest) -> str:
+    return EDGE + str(request.param)
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, edge_policy: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.chdir(tmp_path)  # where the report goes
     url = f"sqlite:///{tmp_path / 'b.db'}"
     Site.from_policy(loads(OLDER), url).close()  # it was published before
-    made = Site.from_policy(loads(EDGE), url)
+    made = Site.from_policy(loads(edge_policy), url)
     made._now = lambda: MINUTE
     yield made
     made.close()
 
 
-def printed(kind: str, folder: Path) -> Path:
+def printed(kind: str, folder: Path, policy: str) -> Path:
     """Have the module printed as an owner does, and return its file."""
-    (folder / "bandeau.toml").write_text(EDGE)
+    (folder / "bandeau.toml").write_text(policy)
     done = CliRunner().invoke(
         main,
         [
@@ -121,14 +130,14 @@ def unusual(site: Site, sent: dict[str, str]) -> bool:
     return sent["host"] != HOST or UNKNOWN.digest[:10] in sent.get("cookie", "")
 
 
-def test_a_worker_computes_what_the_site_says(site: Site, tmp_path: Path) -> None:
+def test_a_worker_computes_what_the_site_says(site: Site, tmp_path: Path, edge_policy: str) -> None:
     node = shutil.which("node")
     if not node:
         pytest.skip("there is no node here (Debian: apt-get install nodejs)")
     chance = random.Random()
     sent = [headers(chance, site) for _ in range(CASES)]
     script = tmp_path / "run.mjs"
-    script.write_text(_NODE % (str(printed("worker", tmp_path)), MINUTE))
+    script.write_text(_NODE % (str(printed("worker", tmp_path, edge_policy)), MINUTE))
     cases = json.dumps([[f"http://{one['host']}/", one] for one in sent])
     done = subprocess.run([node, script], input=cases, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -200,12 +209,12 @@ console.log(JSON.stringify({ asked, wrong }));
 
 @pytest.mark.parametrize("current", [True, False], ids=["current", "out of date"])
 def test_a_worker_keeps_pages_by_state_and_none_where_the_gate_names_another(
-    site: Site, tmp_path: Path, current: bool
+    site: Site, tmp_path: Path, edge_policy: str, current: bool
 ) -> None:
     node = shutil.which("node")
     if not node:
         pytest.skip("there is no node here (Debian: apt-get install nodejs)")
-    module = printed("worker", tmp_path)
+    module = printed("worker", tmp_path, edge_policy)
     if not current:  # as after an update of the gate alone
         text = module.read_text()
         module.write_text(text.replace(site.current.digest, "0" * 64))

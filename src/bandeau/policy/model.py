@@ -394,6 +394,11 @@ class Rollout(_Table):
         """Whether everything is enforced everywhere."""
         return set(self.layers) == set(LAYERS) and "/*" in self.paths
 
+    @property
+    def state(self) -> str:
+        """What of it the state of a page is made of; "" where everything is enforced everywhere."""
+        return "" if self.whole else f"{' '.join(sorted(self.layers))} {' '.join(self.paths)}"
+
 
 class Policy(_Table):
     """The whole of bandeau.toml."""

@@ -24,7 +24,7 @@ from bandeau.ledger.place import key_file, store_at
 from bandeau.notice import Notice
 from bandeau.policy.digest import digest, fingerprints
 from bandeau.policy.file import load
-from bandeau.policy.model import LAYERS, Policy
+from bandeau.policy.model import Policy
 
 
 @click.command()
@@ -55,12 +55,11 @@ def module(kind: str, policy: Policy, keys: Keys, log: Log) -> str:
     site, prints = policy.site, fingerprints(policy)
     current = Published(digest(policy), policy.consentable, prints)
     known = {**log.published_policies(), current.digest[:POLICY_DIGITS]: current}
-    layers = set(policy.rollout.layers) if "/*" in policy.rollout.paths else set()
-    if not layers:
+    if not policy.rollout.layers or "/*" not in policy.rollout.paths:
         raise BandeauError("an edge computes states where [rollout] enforces on every path")
     data = {
         "versions": [current.digest, script_hash(), Notice(policy).style_hash],
-        "missing": sorted(set(LAYERS) - layers),
+        "rollout": [*filter(None, (policy.rollout.state,))],
         "origins": site.origins,
         "prefix": f"{site.prefix}/",
         "cookie": "__Secure-bandeau" if site.choice_scope == "site" else "__Host-bandeau",

@@ -50,7 +50,7 @@ function described(ask, seals, minute) {
     return DATA.versions.concat(
         [granted.slice().sort().join(','), asks.slice().sort().join(','), said(ask.signal),
             said(ask.objected), ask.language, 'True'],
-        DATA.missing,
+        DATA.rollout,
     ).join('\n');
 }
 
