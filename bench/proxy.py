@@ -40,9 +40,11 @@ def nginx(folder: Path, name: str, body: str) -> Iterator[int]:
     process = subprocess.Popen(
         ["nginx", "-c", str(conf), "-e", "stderr"], stderr=subprocess.DEVNULL
     )
-    yield process.pid
-    process.terminate()
-    process.wait()
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -53,9 +55,11 @@ def proxy(folder: Path) -> Iterator[int]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout
     process.stdout.readline()
-    yield process.pid
-    process.terminate()
-    process.wait()
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -41,6 +41,7 @@ class Comments:
 
     def __init__(self, port: int) -> None:
         self._base = f"http://127.0.0.1:{port}"
+        self._silent = False
 
     async def published(self, path: str) -> list[Comment] | None:
         """Return what stands under an article, the oldest first; None when the server is silent."""
@@ -53,8 +54,9 @@ class Comments:
                     return []
                 found = await answer.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            _log.warning("the comment server does not answer: %s", error)
+            self._missed(error)
             return None
+        self._silent = False
         return [_comment(item) for top in found["replies"] for item in (top, *top["replies"])]
 
     async def write(self, path: str, title: str, author: str, text: str) -> int:
@@ -70,8 +72,13 @@ class Comments:
             ):
                 return answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
-            _log.warning("the comment server does not answer: %s", error)
+            self._missed(error)
             return 503
+
+    def _missed(self, error: Exception) -> None:
+        if not self._silent:  # one line for a silence, not one for each article read
+            _log.warning("the comment server does not answer: %s", error)
+        self._silent = True
 
 
 def _comment(item: dict[str, Any]) -> Comment:
