@@ -100,6 +100,16 @@ def test_a_snapshot_is_logged_when_what_is_shown_changes_and_only_then(tmp_path:
     assert shown(SMALL.replace("Own Press", "Other Press")) > first
 
 
+def test_a_snapshot_names_the_languages_that_no_native_speaker_had_read(tmp_path: Path) -> None:
+    three = 'languages = ["fr", "lt", "ga"]\naccept_unreviewed = ["ga", "lt"]'
+    text = SMALL.replace('languages = ["fr", "en"]', three)
+    for policy, unreviewed in ((SMALL, []), (text, ["ga", "lt"])):
+        site = Site.from_policy(loads(policy), f"sqlite:///{tmp_path / 'b.db'}")
+        shown = json.loads(site.ledger.snapshot_at(site.desk.snapshot) or b"")
+        site.close()
+        assert shown["notice"]["unreviewed"] == unreviewed
+
+
 def test_the_log_says_what_is_enforced_and_says_it_once(tmp_path: Path) -> None:
     for _ in range(2):
         site = Site.from_policy(loads(SMALL), f"sqlite:///{tmp_path / 'b.db'}")

@@ -272,6 +272,20 @@ def test_a_changed_policy_keeps_refusals_and_asks_only_for_what_changed(
         after.close()
 
 
+def test_a_language_more_asks_nobody_again(site: Site, tmp_path: Path) -> None:
+    cookie = chosen(site, b"choice=all")
+    site.close()
+    more = 'languages = ["fr", "en", "ga"]\naccept_unreviewed = ["ga"]'
+    grown = loads(SMALL.replace('languages = ["fr", "en"]', more))
+    after = Site.from_policy(grown, f"sqlite:///{tmp_path / 'bandeau.db'}")
+    try:
+        assert after.current.digest != site.current.digest
+        consent = after.exchange(request("/", cookie)).consent
+        assert (consent.granted, consent.asks) == ({"social", "ads"}, frozenset())
+    finally:
+        after.close()
+
+
 def test_a_ledger_without_its_key_is_refused(site: Site, tmp_path: Path, policy: object) -> None:
     site.close()
     (tmp_path / "bandeau.key").unlink()

@@ -27,6 +27,8 @@ from bandeau.audit.lexicon import (
     goal_of,
     languages,
     notices,
+    said,
+    spoken,
 )
 from bandeau.decision.model import Consent, State
 from bandeau.notice import Notice
@@ -96,13 +98,30 @@ def test_a_label_stands_once_in_its_language() -> None:
         assert sorted({one for one in said if said.count(one) > 1}) == [], language
 
 
-def test_the_buttons_of_our_own_notice_are_recognised() -> None:
-    goals = {"all": "accept", "none": "refuse", "settings": "settings", "save": "save"}
-    locales = list(files("bandeau.notice").joinpath("locales").iterdir())
-    assert locales
-    for locale in locales:
-        buttons = tomllib.loads(locale.read_text("utf-8"))["buttons"]
-        assert {name: goal_of(buttons[name]) for name in goals} == goals, locale.name
+@pytest.mark.parametrize("language", OFFICIAL)
+def test_our_own_notice_is_understood_in_each_language(language: str) -> None:
+    """Its labels as what they are, and in that language; its purposes by their words (rules A6, K6)."""
+    text = files("bandeau.notice").joinpath("locales", f"{language}.toml").read_text("utf-8")
+    words = tomllib.loads(text)
+    buttons = words["buttons"]
+    del buttons["reload"]
+    assert {name: goal_of(label) for name, label in buttons.items()} == {
+        "all": Goal.ACCEPT,
+        "none": Goal.REFUSE,
+        "settings": Goal.SETTINGS,
+        "save": Goal.SAVE,
+        "reopen": Goal.SETTINGS,
+    }
+    assert [label for label in buttons.values() if language not in spoken(label)] == []
+    assert said("cookies", words["first"]["title"])
+    purposes = {id_: f"{one['title']} {one['sentence']}" for id_, one in words["purpose"].items()}
+    assert [
+        one
+        for one in ("social", "profiles", "audience", "ads", "video")
+        if not said(one, purposes[one])
+    ] == []
+    first = " ".join([*words["first"].values(), *purposes.values()])
+    assert [topic for topic in ("pay", "loss", "interest") if said(topic, first)] == []
 
 
 @pytest.mark.parametrize(

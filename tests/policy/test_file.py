@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandeau.errors import PolicyError
-from bandeau.notice.texts import languages
+from bandeau.notice.texts import languages, locale
 from bandeau.policy.digest import digest, fingerprints
 from bandeau.policy.file import load, loads, loads_with_warnings
-from bandeau.policy.model import BUILT_IN_LANGUAGES
+from bandeau.policy.model import BUILT_IN_LANGUAGES, REVIEWED_LANGUAGES
 from bandeau.policy.presets import PRESETS
 from bandeau.policy.schema import schema
 from conftest import MAPPED, SMALL
@@ -32,6 +32,8 @@ WRONG = {
     "BP004": ("keep_days = 912", ""),
     "BP005": ('kind = "local_storage"', 'kind = "localstorage"'),
     "BP010": ('languages = ["fr", "en"]', 'languages = ["fr", "xx"]'),
+    "BP030": ('languages = ["fr", "en"]', 'languages = ["fr", "ga"]'),
+    "BP031": ('languages = ["fr", "en"]', 'languages = ["fr"]\naccept_unreviewed = ["mt"]'),
     "BP011": ("own_hosts", 'presets = ["djano"]\nown_hosts'),
     "BP012": ('id = "ads"\n', 'id = "social"\n'),
     "BP013": ('id = "ads"\n', 'id = "poll"\n'),
@@ -276,7 +278,29 @@ def test_the_schema_beside_the_models_is_current() -> None:
 
 
 def test_the_languages_that_a_policy_may_name_have_texts() -> None:
-    assert set(BUILT_IN_LANGUAGES) == set(languages())
+    assert languages() == BUILT_IN_LANGUAGES
+    assert len(languages()) == 24
+    reviewed = [one for one in languages() if locale(one)["meta"]["reviewed"]]
+    assert [*REVIEWED_LANGUAGES] == reviewed
+
+
+def test_texts_that_no_native_speaker_has_read_are_refused_until_they_are_answered_for() -> None:
+    def of(languages: str, accepted: str) -> str:
+        both = f"languages = [{languages}]\naccept_unreviewed = [{accepted}]"
+        return SMALL.replace('languages = ["fr", "en"]', both)
+
+    with pytest.raises(PolicyError) as caught:
+        loads(of('"fr", "ga", "de", "mt"', '"de"'))
+    (problem,) = caught.value.problems
+    assert (problem.id, problem.place) == ("BP030", "[site] · languages")
+    assert "'ga', 'mt'" in problem.message
+    assert "notice/locales/ga.toml, mt.toml" in problem.remedy
+    line = problem.remedy[problem.remedy.index("accept_unreviewed") :]
+    loads(of('"fr", "ga", "de", "mt"', "").replace("accept_unreviewed = []", line))
+    loads(of('"fr", "en"', '"en"'))  # answered for, and read since then
+    own = '[purpose.text.ga]\ntitle = "A"\nsentence = "B"\n'
+    with pytest.raises(PolicyError):  # the owner's words for one purpose are not the whole notice
+        loads(of('"fr", "ga"', "").replace('id = "ads"\n', f'id = "ads"\n{own}', 1))
 
 
 def test_the_newspaper_s_policy_is_good() -> None:

@@ -182,7 +182,7 @@ privacy_policy = "/privacy" # check: where it is
 
 [site]
 origins = ["{split.scheme}://{split.netloc}"] # check: where visitors are; with a proxy, its own
-languages = ["fr", "en"] # check: those of the pages
+languages = ["fr", "en"] # check: those of the pages, the default first; there are 24 (docs/languages.md)
 {own_hosts}""".rstrip()
 
 

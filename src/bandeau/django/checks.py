@@ -25,7 +25,13 @@ from bandeau.errors import PolicyError, Problem
 from bandeau.ledger.sqlite import path_of
 from bandeau.policy.check import undeclared
 from bandeau.policy.file import load_with_warnings
-from bandeau.policy.model import ADVICE_KEEP_DAYS, BUILT_IN_LANGUAGES, Policy, TrackerKind
+from bandeau.policy.model import (
+    ADVICE_KEEP_DAYS,
+    BUILT_IN_LANGUAGES,
+    REVIEWED_LANGUAGES,
+    Policy,
+    TrackerKind,
+)
 from bandeau.policy.presets import PRESETS, STORED
 from bandeau.wire.hosts import is_loopback, target
 
@@ -44,7 +50,7 @@ privacy_policy = "/privacy"
 
 [site]
 origins = ["http://127.0.0.1:8000"]  # where visitors meet the site, scheme and port too
-languages = ["{language}"]
+languages = ["{language}"]{unreviewed}
 presets = [{presets}]
 """
 OURS = "bandeau.django.Middleware"
@@ -326,10 +332,13 @@ def _read() -> tuple[Policy, list[Problem]] | PolicyError | None:
 def _first_policy() -> str:
     """Return a policy to begin with: it loads, asks nothing, and lets the installed parts work."""
     language = str(settings.LANGUAGE_CODE).partition("-")[0]
+    language = language if language in BUILT_IN_LANGUAGES else "en"
+    accepted = f'\naccept_unreviewed = ["{language}"]  # have its texts read: docs/languages.md'
     return _FIRST_POLICY.format(
         place=settings.BANDEAU_POLICY,
         advice=ADVICE_KEEP_DAYS,
-        language=language if language in BUILT_IN_LANGUAGES else "en",
+        language=language,
+        unreviewed="" if language in REVIEWED_LANGUAGES else accepted,
         presets=_quoted(dict.fromkeys(one.preset for one in _kept())),
     )
 

@@ -301,13 +301,17 @@ class Notice:
     def shown(self) -> dict[str, Any]:
         """Return the notice as an undecided visitor is shown it: languages, style, script.
 
-        Where a consent platform asks, nothing is asked here.
+        Where a consent platform asks, nothing is asked here. `unreviewed` are the languages whose texts
+        no native speaker had read by then.
         """
         asks = self.policy.choice.source == "notice"
         consent = Consent(State.UNDECIDED, asks=frozenset(self.policy.consentable if asks else ()))
         return {
             "style": self._style,
             "script": self._static["bandeau.js"].decode("utf-8"),
+            "unreviewed": sorted(
+                lang for lang, texts in self._texts.items() if not texts.words["meta"]["reviewed"]
+            ),
             "languages": {
                 lang: {
                     "first": self.first(lang, consent, back="/").decode(),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from functools import cache, lru_cache
+from gettext import c2py
 from importlib.resources import files
 from typing import Any
 
 from bandeau.policy.model import Policy
-
-NO_BREAK = "\u00a0"
 
 
 class Texts:
@@ -67,7 +67,7 @@ class Texts:
 
     def _count(self, unit: str, number: int) -> str:
         forms = self.words["duration"][unit]
-        return str(forms["one" if number == 1 else "other"]).format(n=number)
+        return str(forms[form_of(self.words["meta"]["plural"])(number)]).format(n=number)
 
 
 def languages() -> tuple[str, ...]:
@@ -76,11 +76,18 @@ def languages() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
+@cache
+def form_of(expression: str) -> Callable[[int], int]:
+    """Return what tells the place of a number's plural form, out of an expression as gettext has them."""
+    return c2py(expression)
+
+
 @lru_cache(maxsize=1024)
 def negotiated(offered: tuple[str, ...], page: str | None, accepted: str | None) -> str:
     """Choose the language: the page's, else the first accepted one, else the first offered.
 
-    `page` is a BCP 47 tag, `accepted` an Accept-Language header (RFC 9110 12.5.4). Never raises.
+    `page` is a BCP 47 tag, `accepted` an Accept-Language header (RFC 9110 12.5.4). Only the primary
+    subtag counts: who reads pt-BR reads our pt before another language. Never raises.
     """
     wanted = [page or ""]
     weighted = []

@@ -11,7 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from bandeau.errors import Problem
-from bandeau.policy.model import BUILT_IN_LANGUAGES, BUILT_IN_PURPOSES, Policy, Service, Tracker
+from bandeau.policy.model import (
+    BUILT_IN_LANGUAGES,
+    BUILT_IN_PURPOSES,
+    REVIEWED_LANGUAGES,
+    Policy,
+    Service,
+    Tracker,
+)
 from bandeau.policy.presets import PRESETS
 from bandeau.wire.hosts import matches, target
 
@@ -49,6 +56,30 @@ def _languages(policy: Policy) -> Iterator[Problem]:
                 "[site] · languages",
                 f"there are no texts in {language!r}",
                 f"write languages out of {', '.join(BUILT_IN_LANGUAGES)}",
+            )
+    yield from _unreviewed(policy)
+
+
+def _unreviewed(policy: Policy) -> Iterator[Problem]:
+    """What no native speaker has read may inform nobody (GDPR art. 12(1)): the owner answers for it."""
+    site = policy.site
+    unreviewed = [
+        one for one in site.languages if one in BUILT_IN_LANGUAGES and one not in REVIEWED_LANGUAGES
+    ]
+    if refused := [one for one in unreviewed if one not in site.accept_unreviewed]:
+        files = ", ".join(f"{one}.toml" for one in refused)
+        accepted = ", ".join(f'"{one}"' for one in unreviewed)
+        yield Problem(
+            "BP030",
+            "[site] · languages",
+            f"no native speaker has read the texts in {', '.join(map(repr, refused))}",
+            f"have bandeau/notice/locales/{files} read (docs/languages.md says how), or answer for them:"
+            f" accept_unreviewed = [{accepted}]",
+        )
+    for language in site.accept_unreviewed:
+        if language not in site.languages:
+            yield _unknown(
+                "BP031", "[site] · accept_unreviewed", "language", language, site.languages
             )
 
 

@@ -14,7 +14,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from bandeau.wire.hosts import is_loopback, normalise, target
 
 BUILT_IN_PURPOSES = ("technical", "social", "profiles", "audience", "ads", "video")
-BUILT_IN_LANGUAGES = ("fr", "en")
+# The official languages of the Union (Regulation No 1/58, article 1), as ISO 639-1 orders them.
+BUILT_IN_LANGUAGES = (
+    *("bg", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "ga", "hr"),
+    *("hu", "it", "lt", "lv", "mt", "nl", "pl", "pt", "ro", "sk", "sl", "sv"),
+)
+REVIEWED_LANGUAGES = (
+    "en",
+    "fr",
+)  # as their files under `notice/locales` say; the policy is below it
 ADVICE_KEEP_DAYS = "validity of the choice (182 days) + 24 months is 912; 5 years (1826) at most"
 
 Kind = Literal["script", "style", "image", "font", "media", "frame", "connect", "object", "form"]
@@ -199,7 +207,8 @@ class Site(_Table):
         description="cut the forwarded address until a granted purpose declares ip_address",
     )
     accept_unreviewed: tuple[Language, ...] = Field(
-        default=(), description="languages accepted though no native speaker has read their texts"
+        default=(),
+        description="languages whose texts no native speaker has read, answered for all the same",
     )
     templates: str | None = Field(default=None, description="folder of the owner's own templates")
     presets: tuple[str, ...] = Field(

@@ -32,7 +32,6 @@ from bandeau.ledger.entry import Entry, Kind
 from bandeau.ledger.log import Log, Noted
 from bandeau.ledger.store import Event
 from bandeau.notice.texts import locale
-from bandeau.policy.model import BUILT_IN_LANGUAGES
 
 _TEXTS = ("LISEZ-MOI.fr.md", "README.en.md", "article-30.fr.md", "article-30.en.md")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same ledger gives the same bytes
@@ -51,6 +50,11 @@ class _Version:
     @property
     def folder(self) -> str:
         return f"notices/{self.index:06d}-{self.since[:10]}-{self.sha256[:12]}"
+
+    @property
+    def unreviewed(self) -> list[str]:
+        """The languages whose texts no native speaker had read; snapshots of before name none."""
+        return list(self.shown["notice"].get("unreviewed", ()))
 
 
 @click.command()
@@ -246,7 +250,7 @@ def _texts(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words = {lang: locale(lang) for lang in BUILT_IN_LANGUAGES}
+    words = {lang: locale(lang) for lang in ("en", "fr")}
     templates.filters["said"] = lambda word, lang: (
         words[lang]["data"].get(word) or words[lang]["roles"].get(word) or word
     )
