@@ -106,7 +106,8 @@ def reference() -> str:
         ),
         _table("the file", schema),
     ]
-    tables = {"Proof": "[proof]", "Register": "[register]", "Controller": "[controller]", "Site": "[site]", "Choice": "[choice]", "Purpose": "[[purpose]]",
+    tables = {"Proof": "[proof]", "Register": "[register]", "Controller": "[controller]", "Site": "[site]", "Choice": "[choice]", "Look": "[notice]",
+              "Schemes": "[notice.colours]", "Colours": "[notice.colours.light], [notice.colours.dark]", "Measure": "[measure]", "Rollout": "[rollout]", "Purpose": "[[purpose]]",
               "PurposeText": "[purpose.text.<language>]", "Service": "[[service]]", "Tracker": "[[tracker]]",
               "Partner": "[[partner]]", "Feature": "[[feature]]", "FeatureText": "[feature.text.<language>]", "Host": "a host",
               "Witness": "a witness"}  # fmt: skip
@@ -134,7 +135,7 @@ def _table(title: str, table: dict[str, Any]) -> str:
 
 def _default(field: dict[str, Any]) -> str:
     default = field.get("default")
-    if default in (None, [], {}, False):
+    if default in (None, [], False) or isinstance(default, dict):
         return ""
     return f"default `{str(default).lower() if isinstance(default, bool) else default}`"
 

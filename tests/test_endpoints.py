@@ -179,6 +179,15 @@ def test_a_signal_refuses_until_it_is_overruled_knowingly(site: Site) -> None:
     reply = post(site, ALL, [*POSTED, *signal])
     assert reply.status == 409
     assert b'name="confirm"' in reply.body
+    told = post(
+        site,
+        b"choice=all&back=/a%3Fb&lang=en",
+        [(b"accept", b"application/json"), *POSTED, *signal],
+    )
+    assert json.loads(told.body) == {
+        "confirm": True,
+        "settings": "/_b/settings?confirm=1&back=/a%3Fb&lang=en",
+    }
     assert decisions(site) == []
     cookie = chosen(site, ALL + b"&confirm=1", signal)
     assert state(site, [*cookie, *signal])["state"] == "granted"
@@ -194,7 +203,7 @@ def test_a_script_gets_json_and_what_of_its_wishes_is_granted(site: Site) -> Non
     answer = json.loads(reply.body)
     assert answer.pop("receipt").startswith("c2sp.org/tlog-proof@v1\n")
     assert answer == {
-        "state": "partial", "granted": ["social"], "recorded": True,
+        "state": "partial", "granted": ["social"], "names": "Réseaux sociaux", "recorded": True,
         "held_back": ["cookie:sq_a", "host:social.localhost", "page:/comments/1"],
     }  # fmt: skip
 

@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from urllib.parse import parse_qsl, quote
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 from bandeau.decision.cookie import Choice, encode
 from bandeau.decision.model import Consent, Decision, Event, Published
@@ -307,8 +308,10 @@ def _changed(
 ) -> Reply:
     headers = _kept(desk, asked, choice, after, removals, stored)
     if asked.json:
+        state = _state(desk, after)
         document = {
-            **_state(desk, after),
+            **state,
+            "names": desk.notice.names(posted.language or asked.language, state["granted"]),
             "held_back": [item for item in posted.held if _allowed(desk, item, after)],
             "recorded": stored is not None,
             "receipt": stored.receipt().encode().decode("utf-8") if stored else None,
@@ -531,9 +534,14 @@ def _cookie(desk: Desk, request: Request, value: bytes) -> bytes:
 
 
 def _confirm(desk: Desk, asked: Asked, posted: Posted) -> Reply:
-    if asked.json:
-        return Reply(409, _json_headers(), b'{"confirm": true}')
     language = posted.language or asked.language
+    if asked.json:
+        where = urlencode({"confirm": 1, "back": posted.back, "lang": language}, safe="/")
+        document = {
+            "confirm": True,
+            "settings": f"{desk.rules.policy.site.prefix}/settings?{where}",
+        }
+        return Reply(409, _json_headers(), json.dumps(document).encode())
     html = desk.notice.settings(
         language, asked.consent, back=posted.back, confirm=True, objected=asked.objected
     )
@@ -578,7 +586,7 @@ def _state_page(desk: Desk, asked: Asked) -> Reply:
     return Reply(200, _json_headers(), json.dumps(document).encode())
 
 
-def _state(desk: Desk, consent: Consent) -> dict[str, object]:
+def _state(desk: Desk, consent: Consent) -> dict[str, Any]:
     granted = [purpose for purpose in desk.current.order if purpose in consent.granted]
     return {"state": str(consent.state), "granted": granted}
 

@@ -47,6 +47,7 @@ WRONG = {
     "BP018": ('"social.localhost"', '"*.own.localhost"'),
     "BP019": ('name = "session"', 'exempt = "audience"\nname = "session"'),
     "BP020": ('name = "session"', 'name = "both"\nkind = "cookie"\npurpose = "ads"\n[[tracker]]\nname = "s"'),
+    "BP045": ("[[feature]]", '[notice.colours.dark]\nlink = "#303040"\n[[feature]]'),
     "BP027": ("[[feature]]", PARTNER.replace("square", "till").replace('"sq_a"', "") + TILL),
     "BP028": ("[[feature]]", PARTNER.replace("sq_a", "session") + "[[feature]]"),
 }  # fmt: skip

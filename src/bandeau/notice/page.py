@@ -27,12 +27,14 @@ from markupsafe import escape
 
 from bandeau.decision.model import TECHNICAL, Consent, Decision, State
 from bandeau.notice.texts import Texts, negotiated
+from bandeau.policy.colours import palette
 from bandeau.policy.digest import digest
-from bandeau.policy.model import Feature, Policy, Service, Tracker
+from bandeau.policy.model import Feature, Look, Policy, Service, Tracker
 
 _BACK = "\ue000"  # private use: stands where the way back goes
 _TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
-_FILES = ("bandeau.js", "bandeau.css", "pages.css")
+_FILES = ("bandeau.js", "later.js", "pages.css")
+_PLAIN = ("plain", "bottom")  # what the style is without a file of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,9 @@ class Notice:
         self._texts = {lang: Texts(lang, policy) for lang in policy.site.languages}
         self._views = {lang: self._purposes(texts) for lang, texts in self._texts.items()}
         self._static = {name: _read(name) for name in _FILES}
-        self.style_hash = _source_hash(self._static["bandeau.css"])
+        self._mark = hashlib.sha256(b"".join(self._static.values())).hexdigest()[:12]
+        self._style = style(policy.notice)
+        self.style_hash = _source_hash(self._style.encode())
         self.module_integrity = _source_hash(self._static["bandeau.js"]).strip("'")
         loaders: list[BaseLoader] = [PackageLoader("bandeau.notice")]
         if policy.site.templates:
@@ -72,7 +76,6 @@ class Notice:
         self._held = lru_cache(maxsize=1024)(self._render_held)
         self._waiting = lru_cache(maxsize=1024)(self._render_waiting)
         self._digest = digest(policy)
-        self._style = self._static["bandeau.css"].decode("utf-8")
         self._head = self.head().decode()
         self._warm()
 
@@ -86,9 +89,12 @@ class Notice:
         return (_TYPES[name.rpartition(".")[2]], content) if content is not None else None
 
     def static_url(self, name: str) -> str:
-        """Return the path of one of our files; it changes with its bytes."""
-        mark = hashlib.sha256(self._static[name]).hexdigest()[:12]
-        return f"{self.policy.site.prefix}/static/{mark}/{name}"
+        """Return the path of one of our files; one mark for all, since scripts name each other."""
+        return f"{self.policy.site.prefix}/static/{self._mark}/{name}"
+
+    def names(self, lang: str, granted: list[str]) -> str:
+        """Return purposes as the band names them."""
+        return self._texts[lang].titles(granted)
 
     def head(self, nonce: str | None = None) -> bytes:
         """Return what goes into `<head>`: the style in line, the script as a module beside the way."""
@@ -312,6 +318,7 @@ class Notice:
             "unreviewed": sorted(
                 lang for lang, texts in self._texts.items() if not texts.words["meta"]["reviewed"]
             ),
+            "later": self._static["later.js"].decode("utf-8"),
             "languages": {
                 lang: {
                     "first": self.first(lang, consent, back="/").decode(),
@@ -428,6 +435,18 @@ class Notice:
             )
             for feature in self.policy.features:
                 self.closed(lang, feature, undecided, back="/")
+
+
+def style(look: Look) -> str:
+    """Return the style that stands in the page: colours, the common part, theme and placement."""
+    light, dark = (_variables(palette(look, scheme)) for scheme in ("light", "dark"))
+    parts = [name for name in (look.theme, look.placement) if name not in _PLAIN]
+    files = (_read(f"{name}.css").decode() for name in ("bandeau", *parts))
+    return f"{light}\n@media (prefers-color-scheme:dark){{{dark}}}\n{''.join(files)}"
+
+
+def _variables(colours: dict[str, str]) -> str:
+    return f":root{{{';'.join(f'--bandeau-{name}:{value}' for name, value in colours.items())}}}"
 
 
 def _read(name: str) -> bytes:

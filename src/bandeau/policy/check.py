@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from bandeau.errors import Problem
+from bandeau.policy.colours import palette, too_faint
 from bandeau.policy.model import (
     BUILT_IN_LANGUAGES,
     BUILT_IN_PURPOSES,
@@ -324,6 +325,20 @@ def _keeps(tracker: Tracker, cookie: str, policy: Policy) -> bool:
     return tracker.kind == "cookie" and tracker.party == "first" and owner == "technical" and named
 
 
+def _colours(policy: Policy) -> Iterator[Problem]:
+    for scheme, colour, behind, found, needed in too_faint(policy.notice):
+        own = getattr(policy.notice.colours, scheme)
+        key = colour if getattr(own, colour) else behind
+        used = palette(policy.notice, scheme)
+        yield Problem(
+            "BP045",
+            f"[notice.colours.{scheme}] · {key}",
+            f"{colour} {used[colour]} on {behind} {used[behind]} has a contrast of {found:.1f}:1"
+            f" (WCAG 2.2, rule K3)",
+            f"take colours further apart: {needed}:1 at least",
+        )
+
+
 def _platform(policy: Policy) -> Iterator[Problem]:
     hosts = [h for s in policy.services if s.purpose == "technical" for h in s.hosts]
     scripted = any("script" in host.kinds for host in (*hosts, *policy.site.own_hosts))
@@ -434,6 +449,7 @@ _RULES: tuple[Callable[[Policy], Iterator[Problem]], ...] = (
     _own_hosts,
     _exempt,
     _choice,
+    _colours,
     _platform,
     _rollout,
     _repeats,

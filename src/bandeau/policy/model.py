@@ -234,6 +234,42 @@ class Choice(_Table):
     )
 
 
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+
+
+class Colours(_Table):
+    """The owner's colours of one scheme, instead of the theme's; their contrasts are checked."""
+
+    ink: Colour | None = Field(default=None, description="text")
+    paper: Colour | None = Field(default=None, description="behind it")
+    soft: Colour | None = Field(default=None, description="behind the band and placeholders")
+    line: Colour | None = Field(default=None, description="borders")
+    yes: Colour | None = Field(default=None, description="what is authorised")
+    no: Colour | None = Field(default=None, description="what is refused")
+    link: Colour | None = Field(default=None, description="links, and the ring of focus")
+    button: Colour | None = Field(default=None, description="all buttons alike")
+    label: Colour | None = Field(default=None, description="what stands on them")
+
+
+class Schemes(_Table):
+    """Colours by the scheme that the visitor prefers."""
+
+    light: Colours = Colours()
+    dark: Colours = Colours()
+
+
+class Look(_Table):
+    """How the notice looks; what it says and asks is the same everywhere (docs/notice.md)."""
+
+    theme: Literal["plain", "newspaper", "public"] = Field(
+        default="plain", description='"public": in the spirit of French public sites'
+    )
+    placement: Literal["bottom", "top", "corner"] = Field(
+        default="bottom", description="of the first layer; a corner is the bottom on a phone"
+    )
+    colours: Schemes = Field(default=Schemes(), description="the owner's own")
+
+
 class PurposeText(_Table):
     """What the notice says of a purpose, in one language."""
 
@@ -417,6 +453,7 @@ class Policy(_Table):
     controller: Controller
     site: Site
     choice: Choice = Field(default=Choice(), description="where visitors choose")
+    notice: Look = Field(default=Look(), description="how the notice looks")
     purposes: tuple[Purpose, ...] = Field(default=(), alias="purpose")
     measure: Measure = Field(default=Measure(), description="the counter of page views")
     register_: Register = Field(

@@ -1,0 +1,76 @@
+// What only a grant needs: the band, a reload, a withdrawal that holds at once and everywhere, focus on what was opened.
+import { say } from "./bandeau.js";
+
+const band = document.getElementById("bandeau-state"), { dataset } = band;
+const headings = () => [...document.querySelectorAll(":is(h1, h2, h3, h4, h5, h6):not([id^=bandeau])")];
+
+/** Show what is granted in the band. */
+const show = (now, names) => {
+  dataset.granted = now.join(" ");
+  band.querySelector("[data-names]").textContent = names;
+  for (const line of band.querySelectorAll("[data-line]")) {
+    const [yes, no] = line.children;
+    no.hidden = now.length > 0 && (line.dataset.line === "cookies" || now.includes("profiles"));
+    yes.hidden = !no.hidden;
+  }
+};
+
+/** Bar the page after a withdrawal, then have it anew, so that what runs in it ends. */
+const bar = () => {
+  const policy = document.createElement("meta");
+  policy.httpEquiv = "Content-Security-Policy";
+  policy.content = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:";
+  document.head.append(policy);
+  window[Symbol.for("bandeau")]?.narrow({});
+  location.reload();
+};
+
+/** Offer to reload, where that would take something away from the visitor. */
+const offer = () => {
+  const button = document.createElement("button");
+  button.textContent = dataset.button;
+  button.onclick = () => location.reload();
+  say("reload");
+  band.querySelector("[role=status]").append(" ", button);
+};
+
+/** Keep with the page's own entry in the history which frame, under which heading, waits in a placeholder. */
+const keep = (hold) => {
+  const before = (one) => one.compareDocumentPosition(hold) & Node.DOCUMENT_POSITION_FOLLOWING;
+  const bandeau = [hold.nextElementSibling?.dataset.bdSrc, headings().filter(before).length - 1];
+  history.replaceState({ ...history.state, bandeau }, "");
+};
+
+/** Focus what was opened, else the heading above it. */
+const focus = ([source, heading]) => {
+  const { bandeau, ...rest } = history.state;
+  history.replaceState(rest, "");
+  const frames = [...document.querySelectorAll("iframe[src]")];
+  const one = frames.find((frame) => frame.getAttribute("src") === source) || headings()[heading];
+  if (one?.tabIndex < 0) one.tabIndex = -1;
+  one?.focus();
+};
+
+/** Follow what is granted now; with the answer to a choice made here, say whether all is said and done. */
+export const follow = (now, answer, button, typed) => {
+  if (!dataset.granted.split(" ").every((id) => !id || now.includes(id))) return bar(), true;
+  if (!answer) return false;
+  show(now, answer.names);
+  if (!answer.held_back.length) return false;
+  const hold = button.closest(".bandeau-hold");
+  if (typed || (scrollY && !hold)) return offer(), true;
+  if (hold) keep(hold);
+  location.reload();
+  return true;
+};
+
+// Another tab chose, or this page came back from the history.
+const ask = async () => {
+  const answer = await fetch(`${dataset.prefix}/state`, { headers: { Accept: "application/json" } });
+  if (answer.ok) follow((await answer.json()).granted);
+};
+const tabs = window.BroadcastChannel && new BroadcastChannel("bandeau");
+tabs?.addEventListener("message", (event) => follow(event.data));
+addEventListener("pageshow", (event) => event.persisted && ask().catch(() => {}));
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && ask().catch(() => {}));
+if (history.state?.bandeau) focus(history.state.bandeau);
