@@ -18,6 +18,7 @@ _COMMANDS = {
     "init": ("init", "Draft a policy for a site that runs."),
     "learn": ("learn", "Say what a policy is missing, out of what was seen and not enforced."),
     "ledger": ("ledger", "Show, prove, check, erase and publish what was decided."),
+    "notice": ("notice", "Look at what visitors see."),
     "proxy": ("proxy", "Stand in front of a site."),
     "switch": ("switch", "Filter nothing but cookies while a site is in trouble, and go back."),
 }

@@ -59,8 +59,8 @@ class Notice:
         self._views = {lang: self._purposes(texts) for lang, texts in self._texts.items()}
         self._static = {name: _read(name) for name in _FILES}
         self._mark = hashlib.sha256(b"".join(self._static.values())).hexdigest()[:12]
-        self._style = style(policy.notice)
-        self.style_hash = _source_hash(self._style.encode())
+        self.style = style(policy.notice)
+        self.style_hash = _source_hash(self.style.encode())
         self.module_integrity = _source_hash(self._static["bandeau.js"]).strip("'")
         loaders: list[BaseLoader] = [PackageLoader("bandeau.notice")]
         if policy.site.templates:
@@ -92,6 +92,10 @@ class Notice:
         """Return the path of one of our files; one mark for all, since scripts name each other."""
         return f"{self.policy.site.prefix}/static/{self._mark}/{name}"
 
+    def direction(self, lang: str) -> str:
+        """Return "ltr" or "rtl"."""
+        return self._texts[lang]("meta", "dir")
+
     def names(self, lang: str, granted: list[str]) -> str:
         """Return purposes as the band names them."""
         return self._texts[lang].titles(granted)
@@ -100,7 +104,7 @@ class Notice:
         """Return what goes into `<head>`: the style in line, the script as a module beside the way."""
         marked = f' nonce="{escape(nonce)}"' if nonce else ""
         return (
-            f"<style{marked}>{self._style}</style>"
+            f"<style{marked}>{self.style}</style>"
             f'<script type="module"{marked} src="{self.static_url("bandeau.js")}"'
             f' integrity="{self.module_integrity}"></script>'
         ).encode()
@@ -313,7 +317,7 @@ class Notice:
         asks = self.policy.choice.source == "notice"
         consent = Consent(State.UNDECIDED, asks=frozenset(self.policy.consentable if asks else ()))
         return {
-            "style": self._style,
+            "style": self.style,
             "script": self._static["bandeau.js"].decode("utf-8"),
             "unreviewed": sorted(
                 lang for lang, texts in self._texts.items() if not texts.words["meta"]["reviewed"]
@@ -437,12 +441,16 @@ class Notice:
                 self.closed(lang, feature, undecided, back="/")
 
 
-def style(look: Look) -> str:
-    """Return the style that stands in the page: colours, the common part, theme and placement."""
-    light, dark = (_variables(palette(look, scheme)) for scheme in ("light", "dark"))
+def style(look: Look, *, scheme: str = "", colours: dict[str, str] | None = None) -> str:
+    """Return the style that stands in the page: colours, the common part, theme and placement.
+
+    With a `scheme`, "light" or "dark", its colours whatever the visitor prefers; or the given `colours`.
+    """
+    light, dark = (_variables(palette(look, one)) for one in ("light", "dark"))
+    both = f"{light}\n@media (prefers-color-scheme:dark){{{dark}}}"
+    shown = _variables(colours) if colours else {"light": light, "dark": dark}.get(scheme, both)
     parts = [name for name in (look.theme, look.placement) if name not in _PLAIN]
-    files = (_read(f"{name}.css").decode() for name in ("bandeau", *parts))
-    return f"{light}\n@media (prefers-color-scheme:dark){{{dark}}}\n{''.join(files)}"
+    return f"{shown}\n{''.join(_read(f'{name}.css').decode() for name in ('bandeau', *parts))}"
 
 
 def _variables(colours: dict[str, str]) -> str:
