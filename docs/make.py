@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from bandeau.audit.ruleset import FORCES, REACHES, RULESET_VERSION, SEVERITIES, Rule, sections
 from bandeau.policy.model import BUILT_IN_LANGUAGES, BUILT_IN_PURPOSES, Policy
 from bandeau.policy.presets import PRESETS
+from bandeau.policy.vendors import vendors
 
 _HEAD = """# bandeau.toml
 
@@ -110,9 +112,35 @@ def reference() -> str:
               "Schemes": "[notice.colours]", "Colours": "[notice.colours.light], [notice.colours.dark]", "Measure": "[measure]", "Rollout": "[rollout]", "Purpose": "[[purpose]]",
               "PurposeText": "[purpose.text.<language>]", "Service": "[[service]]", "Tracker": "[[tracker]]",
               "Partner": "[[partner]]", "Feature": "[[feature]]", "FeatureText": "[feature.text.<language>]", "Host": "a host",
-              "Witness": "a witness"}  # fmt: skip
+              "Signals": "[signals]", "Witness": "a witness"}  # fmt: skip
     parts += [_table(title, schema["$defs"][name]) for name, title in tables.items()]
     return "\n".join(parts)
+
+
+def told() -> str:
+    """Return the table of vendors that can be told, out of the data that their calls are made of."""
+    lines = [
+        "| `[signals]` | vendor | keys | default, then update | |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, one in vendors().items():
+        lined = "<br>".join(map(_code, one.default.strip().splitlines())) or "none"
+        calls = f"{lined}<br>then {_code(one.update)}"
+        unverified = f"Not verified: {one.unverified}." if one.unverified else ""
+        words = " ".join(filter(None, (one.remark, unverified, f"[source]({one.source})")))
+        keys = ", ".join(f"`{key}`" for key in one.keys)
+        lines.append(f"| `{name}` | {one.title} | {keys} | {calls} | {words} |")
+    return "\n".join(lines) + "\n"
+
+
+def _code(line: str) -> str:
+    return f"<code>{escape(line, quote=False).replace('|', '&#124;')}</code>"
+
+
+def with_table(page: str) -> str:
+    """Return docs/signals.md with the table of vendors between its marks."""
+    before, mark, rest = page.partition("<!-- vendors -->\n")
+    return before + mark + told() + rest[rest.index("<!-- end -->") :]
 
 
 def _table(title: str, table: dict[str, Any]) -> str:
@@ -159,3 +187,5 @@ if __name__ == "__main__":
     (folder / "policy.md").write_text(reference(), "utf-8")
     (folder / "formats.md").write_text(formats(), "utf-8")
     (folder / "rules.md").write_text(rules(), "utf-8")
+    signals = folder.parent / "signals.md"
+    signals.write_text(with_table(signals.read_text("utf-8")), "utf-8")

@@ -4,6 +4,8 @@
     GET settings   trackers   state   receipt   snapshot/<sha256>   log/checkpoint   log/tile/…
         static/<hash>/<name>   out   key   health   metrics
 
+and, outside of it, GET /.well-known/gpc.json where the policy gives its date.
+
 Only the first two POSTs change anything, and only when they come from a page of the same origin.
 """
 
@@ -40,6 +42,7 @@ from bandeau.wire.cookies import Removal, value_of
 from bandeau.wire.headers import RawHeaders
 from bandeau.wire.messages import Reply, Request
 
+SUPPORT = "/.well-known/gpc.json"  # Global Privacy Control, "GPC Support Resource"
 MAX_FORM = 64 * 1024  # bytes; a choice with 1,000 purposes needs less
 _MAX_FIELDS = 2000
 _ALIKE = 256  # bytes; longer forms are one visitor's
@@ -144,6 +147,8 @@ def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
         return Reply(204 if desk.violations.take(body) else 429, [(b"cache-control", b"no-store")])
     if asked.request.method not in ("GET", "HEAD"):
         return _method(desk, asked, b"GET, HEAD")
+    if path == SUPPORT:
+        return _support(desk)
     if path.startswith("static/"):
         return _static(desk, asked, path)
     if path.startswith("snapshot/"):
@@ -669,6 +674,15 @@ def _static(desk: Desk, asked: Asked, path: str) -> Reply:
         (b"cross-origin-resource-policy", b"same-origin"),
     ]
     return Reply(200, headers, content)
+
+
+def _support(desk: Desk) -> Reply:
+    """Say that Global Privacy Control is obeyed here, and since when."""
+    since = desk.rules.policy.signals.gpc_since
+    document = {"gpc": True, "lastUpdate": since.isoformat() if since else ""}
+    headers = [pair for pair in _json_headers() if pair[0] != b"cache-control"]
+    hourly = (b"cache-control", b"public, max-age=3600")
+    return Reply(200, [*headers, hourly], json.dumps(document).encode())
 
 
 def _snapshot(desk: Desk, asked: Asked, sha256: str) -> Reply:

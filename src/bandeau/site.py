@@ -30,6 +30,7 @@ from bandeau.gate.markup import Fragments, Frame
 from bandeau.gate.observe import Observed, Observer, Violations
 from bandeau.gate.pages import Pages
 from bandeau.gate.response import Filtered, may_be_page
+from bandeau.gate.signals import Signals
 from bandeau.gate.strict import Parts
 from bandeau.gate.verdict import STORAGE, Allowance, Rules, routed
 from bandeau.ledger.keys import Keys
@@ -153,6 +154,8 @@ class Site:
         self.layers = frozenset[str]() if observer else frozenset(rollout.layers)
         self.observer = observer or (Observer.appending(rollout.report) if rollout.report else None)
         self._switch, self._switched = Switch(switch), False
+        promises = policy.signals.gpc_since and rollout.whole and not observer
+        self.support = endpoints.SUPPORT if promises else None
         self._everywhere = "/*" in rollout.paths
         # Pages depend on it, and an edge asks from another path than theirs: all of it is in the state.
         self._rollout = rollout.state
@@ -161,6 +164,7 @@ class Site:
         self._string_cookie = policy.choice.cookie.encode("ascii")
         self.rules = Rules(policy)
         self.notice = Notice(policy)
+        self.signals = Signals(policy)
         self.platform = Platform(policy) if policy.choice.source == "tcf" else None
         self.current = Published(digest(policy), policy.consentable, fingerprints(policy))
         ledger.publish(self.current)
@@ -399,6 +403,7 @@ class Site:
             "declared": self.notice.trackers_data(),
             "notice": self.notice.shown(),
             "guard": guard.script(),
+            "signals": self.signals.script,
             "browser_policies": {
                 " ".join(sorted(granted)): csp.policy(self.rules.allowance(self._at_most(granted)))
                 for granted in cases
@@ -424,6 +429,7 @@ class Site:
             self.current.digest,
             guard.script_hash(),
             self.notice.style_hash,
+            self.signals.hash,
             ",".join(sorted(granted)),
             ",".join(sorted(asks)),
             str(signal),
@@ -434,7 +440,8 @@ class Site:
         )
 
     def _parts_of(self, scheme: str, host: str) -> Parts:
-        scripts, styles = (guard.script_hash(),), (self.notice.style_hash,)
+        scripts = (guard.script_hash(), self.signals.hash)
+        styles = (self.notice.style_hash,)
         return Parts(scripts, styles, f"{scheme}://{host}", self.policy.site.prefix)
 
     def outbound(self, url: str) -> str:
@@ -528,7 +535,9 @@ class Exchange:
         swept = "sweep" in layers and not request.first(b"sec-purpose") and not self.kept
         self.swept = visitor.held if swept else ()
         self.personal = False  # whether the application's answer depends on the consent
-        self.endpoint = (request.path + "/").startswith(site.prefix)
+        self.endpoint = (request.path + "/").startswith(site.prefix) or (
+            request.path == site.support and visitor.own
+        )
         self.reply = self._closed() if "routes" in layers and not self.endpoint else None
         if self.endpoint and site.layers:  # our own pages have no upstream
             self.request_headers: RawHeaders = []
@@ -816,6 +825,8 @@ class _PageFragments(Fragments):
             data = replace(data, hosts=("*",))
         if "guard" in self._exchange.layers:
             tag = guard.tag(data, self._nonce)
+        if self._asks:  # frames have tags too
+            tag += self._exchange.site.signals.tag(self._exchange.consent.granted, self._nonce)
         return tag if self._framed or not self._asks else tag + self._notice.head(self._nonce)
 
     def body(self, lang: str | None) -> bytes:

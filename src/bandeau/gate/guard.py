@@ -6,13 +6,13 @@ courtesy to honest scripts; what counts is the policy, and the sweep of the next
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
 from html import escape
 from importlib.resources import files
+
+from bandeau.wire.csp import hash_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,8 @@ def script() -> str:
 
 @cache
 def script_hash() -> str:
-    """Return the CSP hash source of the script (CSP3 2.3.1); the same in every state."""
-    digest = hashlib.sha256(script().encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+    """Return the CSP hash source of the script; the same in every state."""
+    return hash_source(script())
 
 
 def tag(data: GuardData, nonce: str | None = None) -> bytes:

@@ -21,6 +21,7 @@ from bandeau.policy.model import (
     Tracker,
 )
 from bandeau.policy.presets import PRESETS
+from bandeau.policy.vendors import vendors
 from bandeau.wire.hosts import matches, target
 
 EXEMPT_DAYS = 396  # 13 months: CNIL deliberation 2020-092, article 5 (rule J3)
@@ -371,6 +372,26 @@ def _rollout(policy: Policy) -> Iterator[Problem]:
         )
 
 
+def _signals(policy: Policy) -> Iterator[Problem]:
+    purposes = {purpose.id for purpose in policy.purposes} | {"technical"}
+    for name, told in policy.signals.vendors.items():
+        known = vendors()[name].keys
+        if policy.choice.source == "tcf":
+            yield Problem(
+                "BP036",
+                f"[signals] · {name}",
+                "the consent platform tells vendors what they may do, by its string",
+                'remove it, or [choice] source = "notice"',
+            )
+        for key, needs in told.items():
+            place = f"[signals] · {name}"
+            if key not in known:
+                yield _unknown("BP035", place, "key", key, known)
+            for need in needs:
+                if need not in purposes:
+                    yield _unknown("BP015", f"{place}.{key}", "purpose", need, purposes)
+
+
 def _repeats(policy: Policy) -> Iterator[Problem]:
     found = Counter((t.kind, t.name, t.purpose, t.service) for t in policy.trackers)
     for (kind, name, *_), count in found.items():
@@ -452,6 +473,7 @@ _RULES: tuple[Callable[[Policy], Iterator[Problem]], ...] = (
     _colours,
     _platform,
     _rollout,
+    _signals,
     _repeats,
     _unused,
     _open_pages,

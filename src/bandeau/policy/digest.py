@@ -1,7 +1,8 @@
 """What a decision quotes of a policy: its digest, and a fingerprint for each purpose.
 
 The digest changes with anything but how much is enforced. A fingerprint changes only with what a
-grant of that purpose is about: services, hosts, trackers, recipients, data. Wording is not part of it.
+grant of that purpose is about: services, hosts, trackers, recipients, data, what vendors are told of it.
+Wording is not part of it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ def _substance(policy: Policy, purpose: str) -> dict[str, Any]:
     ids = {service.id for service in services}
     trackers = [t for t in policy.trackers if t.purpose == purpose or t.service in ids]
     declared = policy.purpose(purpose)
+    told = sorted(
+        f"{vendor}.{key}"
+        for vendor, keys in policy.signals.vendors.items()
+        for key, needs in keys.items()
+        if purpose in needs
+    )
     return {
+        **({"signals": told} if told else {}),
         "data": sorted(declared.data),
         "tcf": [sorted(declared.tcf_purposes), sorted(declared.tcf_special_features)],
         "services": sorted(map(_of_service, services)),

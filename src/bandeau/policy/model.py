@@ -6,6 +6,7 @@ Models check one table each. What needs two tables to be seen is checked in `che
 from __future__ import annotations
 
 import re
+from datetime import date
 from functools import cached_property
 from typing import Annotated, Literal, get_args
 
@@ -106,6 +107,9 @@ TcfSpecialFeature = Annotated[int, Field(strict=True, ge=1, le=2)]
 TcfVendor = Annotated[int, Field(strict=True, ge=1, le=65_535)]  # 16 bits of the string
 CookieName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]  # RFC 6265bis 4.1.1
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1, two letters")]
+
+# A vendor's keys, each with the purposes that must all be granted.
+Told = dict[str, Annotated[tuple[Id, ...], Field(min_length=1)]]
 
 
 class _Table(BaseModel):
@@ -445,6 +449,29 @@ class Rollout(_Table):
         return "" if self.whole else f"{' '.join(sorted(self.layers))} {' '.join(self.paths)}"
 
 
+class Signals(_Table):
+    """What browsers, and the tags of vendors, are told (docs/signals.md)."""
+
+    gpc_since: date | None = Field(
+        default=None,
+        description="serve /.well-known/gpc.json with this date as soon as all of [rollout] is enforced;"
+        " absent: that path is the site's own",
+    )
+    google: Told = Field(default={}, description="Google Consent Mode v2, basic")
+    uet: Told = Field(default={}, description="Microsoft UET")
+    clarity: Told = Field(default={}, description="Microsoft Clarity")
+    meta: Told = Field(default={}, description="Meta Pixel")
+    tiktok: Told = Field(default={}, description="TikTok Pixel")
+    matomo: Told = Field(default={}, description="Matomo")
+    piano: Told = Field(default={}, description="Piano Analytics")
+
+    @property
+    def vendors(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The vendors that are told, by name, each with its keys and the purposes these need."""
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: told for name, told in found.items() if told and isinstance(told, dict)}
+
+
 class Policy(_Table):
     """The whole of bandeau.toml."""
 
@@ -460,6 +487,7 @@ class Policy(_Table):
         default=Register(), alias="register", description="for the record of processing activities"
     )
     rollout: Rollout = Field(default=Rollout(), description="what is enforced, and where")
+    signals: Signals = Field(default=Signals(), description="what browsers and vendors are told")
     services: tuple[Service, ...] = Field(default=(), alias="service")
     trackers: tuple[Tracker, ...] = Field(default=(), alias="tracker")
     features: tuple[Feature, ...] = Field(default=(), alias="feature")

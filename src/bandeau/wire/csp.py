@@ -6,6 +6,8 @@ Directives keep the order of `ORDER`, then the alphabet; sources keep the order 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
@@ -62,6 +64,12 @@ def nonce(directives: Directives, name: str) -> str | None:
     """Return the nonce that the directive deciding for `name` carries."""
     found = _NONCE.search(" ".join(directives.get(governing(directives, name) or "", ())))
     return found[1] if found else None
+
+
+def hash_source(text: str) -> str:
+    """Return the hash source of an inline script (CSP3 2.3.1)."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 def allows_inline(directives: Directives, name: str) -> bool:

@@ -18,6 +18,7 @@ from bandeau.decision.cookie import POLICY_DIGITS
 from bandeau.decision.model import Published
 from bandeau.errors import BandeauError
 from bandeau.gate.guard import script_hash
+from bandeau.gate.signals import Signals
 from bandeau.ledger.keys import Keys
 from bandeau.ledger.log import Log
 from bandeau.ledger.place import key_file, store_at
@@ -58,7 +59,12 @@ def module(kind: str, policy: Policy, keys: Keys, log: Log) -> str:
     if not policy.rollout.layers or "/*" not in policy.rollout.paths:
         raise BandeauError("an edge computes states where [rollout] enforces on every path")
     data = {
-        "versions": [current.digest, script_hash(), Notice(policy).style_hash],
+        "versions": [
+            current.digest,
+            script_hash(),
+            Notice(policy).style_hash,
+            Signals(policy).hash,
+        ],
         "rollout": [*filter(None, (policy.rollout.state,))],
         "origins": site.origins,
         "prefix": f"{site.prefix}/",

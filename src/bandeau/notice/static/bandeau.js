@@ -6,7 +6,7 @@ addEventListener("input", () => { typed = true; });
 
 export const say = (key) => { document.querySelector("#bandeau-state [role=status]").textContent = dataset[key]; };
 
-const later = async (...values) => (dataset.granted || values[0][0]) && (await import("./later.js")).follow(...values);
+const later = async (...values) => (dataset.granted || values[0].granted[0]) && (await import("./later.js")).follow(...values);
 
 const missed = () => Array.from(document.querySelectorAll("[data-bd-src], [data-bandeau-needs]"), ({ dataset }) => {
   if (dataset.bandeauNeeds) return "needs:" + dataset.bandeauNeeds;
@@ -31,8 +31,10 @@ document.addEventListener("submit", (event) => {
       const answer = await send().catch(send), state = await answer.json();
       if (state.confirm) return location.assign(state.settings);
       if (!answer.ok) throw answer;
-      tabs?.postMessage(state.granted);
-      if (!(await later(state.granted, state, button, typed).catch(() => location.reload()))) {
+      tabs?.postMessage(state);
+      const done = await later(state, button, typed).catch(() => location.reload());
+      window[Symbol.for("bandeau.told")]?.(state, button.value);
+      if (!done) {
         say("saved");
         setTimeout(say, 4000);
       }
@@ -44,6 +46,6 @@ document.addEventListener("submit", (event) => {
     busy = false;
   });
 });
-const granted = dataset.granted.split(" ");
-tabs?.postMessage(granted);
-later(granted);
+const now = { granted: dataset.granted.split(" "), state: dataset.state };
+tabs?.postMessage(now);
+later(now);

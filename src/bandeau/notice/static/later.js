@@ -16,12 +16,13 @@ const show = (now, names) => {
 };
 
 /** Bar the page after a withdrawal, then have it anew, so that what runs in it ends. */
-const bar = () => {
+const bar = (state) => {
   const policy = document.createElement("meta");
   policy.httpEquiv = "Content-Security-Policy";
   policy.content = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:";
   document.head.append(policy);
   window[Symbol.for("bandeau")]?.narrow({});
+  if (state) window[Symbol.for("bandeau.told")]?.({ ...state, granted: state.granted.filter(Boolean) });
   location.reload();
 };
 
@@ -51,10 +52,11 @@ const focus = ([source, heading]) => {
   one?.focus();
 };
 
-/** Follow what is granted now; with the answer to a choice made here, say whether all is said and done. */
-export const follow = (now, answer, button, typed) => {
-  if (!dataset.granted.split(" ").every((id) => !id || now.includes(id))) return bar(), true;
-  if (!answer) return false;
+/** Follow what is granted now; where a button was pressed here for it, say whether all is said and done. */
+export const follow = (answer, button, typed) => {
+  const now = answer.granted;
+  if (!dataset.granted.split(" ").every((id) => !id || now.includes(id))) return bar(!button && answer), true;
+  if (!button) return false;
   show(now, answer.names);
   if (!answer.held_back.length) return false;
   const hold = button.closest(".bandeau-hold");
@@ -67,7 +69,7 @@ export const follow = (now, answer, button, typed) => {
 // Another tab chose, or this page came back from the history.
 const ask = async () => {
   const answer = await fetch(`${dataset.prefix}/state`, { headers: { Accept: "application/json" } });
-  if (answer.ok) follow((await answer.json()).granted);
+  if (answer.ok) follow(await answer.json());
 };
 const tabs = window.BroadcastChannel && new BroadcastChannel("bandeau");
 tabs?.addEventListener("message", (event) => follow(event.data));
