@@ -15,7 +15,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +120,12 @@ def process(command: list[str], home: Path | None = None) -> Iterator[subprocess
 
 
 @contextlib.contextmanager
-def firefox(home: Path) -> Iterator[Driver]:
+def firefox(home: Path, more: Mapping[str, bool] | None = None) -> Iterator[Driver]:
+    """Start Firefox with a profile in `home`; `more` are preferences."""
     port = free_port()
     lines = [
         f"user_pref({json.dumps(name)}, {json.dumps(value)});"
-        for name, value in {**QUIET, "marionette.port": port}.items()
+        for name, value in {**QUIET, **(more or {}), "marionette.port": port}.items()
     ]
     (home / "user.js").write_text("\n".join(lines))
     command = ["firefox-esr", "--headless", "--marionette", "--no-remote", "--profile", str(home)]

@@ -87,6 +87,51 @@ def test_each_mistake_about_a_consent_platform_is_told(
     assert problem.remedy
 
 
+SIGNALS = """[signals]
+gpc_since = 2026-01-01
+google = { ad_storage = ["ads"], security_storage = ["technical"] }
+matomo = { consent = ["social", "ads"] }
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "place", "written", "wrong"),
+    [
+        ("BP035", "[signals] · google · key", "ad_storage", "ads_storage"),
+        ("BP035", "[signals] · matomo · key", "consent", "ad_storage"),
+        ("BP015", "[signals] · google.ad_storage · purpose", '["ads"]', '["adds"]'),
+        ("BP005", "[signals] · google.ad_storage", '["ads"]', "[]"),
+        ("BP005", "[signals] · google.ad_storage", '["ads"]', '"ads"'),
+        ("BP005", "[signals] · google.ad_storage[1]", '["ads"]', '["ads", "</script>"]'),
+        ("BP005", "[signals] · gpc_since", "2026-01-01", '"soon"'),
+        ("BP003", "[signals] · gogle", "google", "gogle"),
+    ],
+)
+def test_each_mistake_about_signals_is_told(
+    number: str, place: str, written: str, wrong: str
+) -> None:
+    assert loads_with_warnings(SMALL + SIGNALS, "bandeau.toml")[1] == []
+    with pytest.raises(PolicyError) as caught:
+        loads(SMALL + SIGNALS.replace(written, wrong, 1))
+    (problem,) = caught.value.problems
+    assert (problem.id, problem.place) == (number, place)
+    assert problem.remedy
+
+
+def test_where_a_platform_asks_it_tells_vendors_itself() -> None:
+    with pytest.raises(PolicyError) as caught:
+        loads(MAPPED + SIGNALS)
+    assert [problem.id for problem in caught.value.problems] == ["BP036", "BP036"]
+    assert loads(MAPPED + "[signals]\ngpc_since = 2026-01-01\n").signals.gpc_since
+
+
+def test_what_vendors_are_told_of_a_purpose_is_part_of_what_was_agreed_to() -> None:
+    before = fingerprints(loads(SMALL))
+    assert fingerprints(loads(SMALL + "[signals]\ngpc_since = 2026-01-01\n")) == before
+    google = fingerprints(loads(SMALL + '[signals.google]\nad_storage = ["ads"]\n'))
+    assert {one for one in before if before[one] != google[one]} == {"ads"}
+
+
 def test_what_is_of_a_platform_is_refused_without_one_all_at_once() -> None:
     with pytest.raises(PolicyError) as caught:
         loads(MAPPED.replace('source = "tcf"', 'cookie = "own"'))

@@ -32,7 +32,7 @@ class Signals:
         """Return the whole element, to stand before any script of the page."""
         marked = f' nonce="{escape(nonce)}"' if nonce else ""
         state = escape(" ".join(sorted(granted)))
-        return f'<script data-bd="{state}"{marked}>{self.script}</script>'.encode()
+        return f'<script data-bd-granted="{state}"{marked}>{self.script}</script>'.encode()
 
 
 def _vendor(name: str, needs: dict[str, tuple[str, ...]]) -> str:

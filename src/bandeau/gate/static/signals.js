@@ -2,8 +2,8 @@
   "use strict";
   // Before any other script: what is granted, for the site's own scripts and for vendors' tags.
   const tag = document.currentScript;
-  let granted = tag.dataset.bd.split(" ").filter(Boolean);
-  delete tag.dataset.bd;
+  let granted = tag.dataset.bdGranted.split(" ").filter(Boolean);
+  delete tag.dataset.bdGranted;
   const allows = (purpose) => purpose === "technical" || granted.includes(purpose);
   const vendors = [];
   const tell = (call) => {
