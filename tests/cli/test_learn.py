@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
 import re
 import subprocess
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from bandeau.audit.draft import missing
 from bandeau.cli import main
+from bandeau.cli.learn import _page, _run, items
 from bandeau.ledger.entry import Kind
 from bandeau.ledger.place import store_at
 from bandeau.policy.file import load, loads
@@ -124,6 +127,36 @@ def test_the_page_keeps_up_with_the_report(policy: Path) -> None:
             assert "late.example" in got("/")
         finally:
             process.terminate()
+
+
+def test_each_item_of_the_page_is_missing_as_it_would_be_alone(policy: Path) -> None:
+    report, declared = policy.parent / "seen.jsonl", load(policy)
+    alone = {
+        (one["held"], one["name"]): bool(missing(declared, "http://own", [_run([one], declared)]))
+        for one in items(report)
+    }
+    shown = json.loads(_page(report, policy, data=True))["items"]
+    assert {(one["what"], one["name"]): one["missing"] for one in shown} == alone
+    assert set(alone.values()) == {True, False}
+
+
+def test_twice_as_many_items_take_twice_as_many_calls_and_one_draft(policy: Path) -> None:
+    report = policy.parent / "seen.jsonl"
+
+    def calls(start: int, count: int) -> int:
+        made = [
+            {"held": "image", "name": f"h{n}.x{n // 3}.example", "path": f"/{n}", "tag": "img"}
+            for n in range(start, start + count)
+        ]
+        report.write_text("".join(json.dumps(one) + "\n" for one in made))
+        profile = cProfile.Profile()
+        assert len(profile.runcall(_page, report, policy, data=False)) > count
+        stats = profile.getstats()
+        assert [one.callcount for one in stats if one.code is missing.__code__] == [1]
+        return sum(one.callcount for one in stats)
+
+    calls(0, 10)  # what is read once
+    assert calls(2000, 800) < 2.1 * calls(1000, 400)
 
 
 def test_the_switch_is_a_file_that_running_sites_see_and_stands_in_the_log(policy: Path) -> None:

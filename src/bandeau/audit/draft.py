@@ -120,14 +120,21 @@ def missing(policy: Policy, url: str, runs: Sequence[Run]) -> str:
         while party.id in taken:
             party.id += "-more"
     seen = [one for run in runs for one in run.observations]
-    items = [
-        one
-        for one in _items(seen, parties)
-        if not any(t.kind == one.kind and _named(t.name, one.name) for t in policy.trackers)
-    ]
+    items = [one for one in _items(seen, parties) if not _tracked(policy, one.kind, one.name)]
     declared = {purpose.id for purpose in policy.purposes}
     tables = _tables(url, parties, items, declared)
     return "\n\n".join(tables) + "\n" if tables else ""
+
+
+def lacks(policy: Policy, one: Observation) -> bool:
+    """Say whether `missing` has a table for a request with its kind, or for a kept cookie."""
+    if one.kind == "request":
+        return not _declared(policy, one.host, str(one.detail["kind"]))
+    return one.name not in OWN and not _tracked(policy, "cookie", _general(one.name))
+
+
+def _tracked(policy: Policy, kind: str, name: str) -> bool:
+    return any(one.kind == kind and _named(one.name, name) for one in policy.trackers)
 
 
 def _declared(policy: Policy, host: str, kind: str) -> bool:

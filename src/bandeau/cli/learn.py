@@ -15,6 +15,7 @@ import click
 from bandeau.errors import BandeauError
 
 if TYPE_CHECKING:
+    from bandeau.audit.observe import Observation
     from bandeau.audit.scenario import Run
     from bandeau.policy.model import Policy
 
@@ -84,24 +85,29 @@ def items(report: Path) -> Iterator[dict[str, Any]]:
 
 def _run(found: list[dict[str, Any]], policy: Policy) -> Run:
     """Return the items as a walk has them, so that they are drafted from like any other."""
-    from bandeau.audit.observe import Observation  # noqa: PLC0415 (an extra)
-    from bandeau.audit.scenario import Run  # noqa: PLC0415
+    from bandeau.audit.scenario import Run  # noqa: PLC0415 (an extra)
     from bandeau.audit.watch import Setting  # noqa: PLC0415
+
+    home = policy.site.origins[0]
+    seen = [seen for one in found if (seen := _observation(one, home))]
+    return Run("no-choice", 1, Setting(), completed=True, observations=seen)
+
+
+def _observation(one: dict[str, Any], home: str) -> Observation | None:
+    """Return an item as a walk has it; None for what no table declares."""
+    from bandeau.audit.observe import Observation  # noqa: PLC0415 (an extra)
     from bandeau.policy.model import Kind  # noqa: PLC0415
     from bandeau.wire.hosts import normalise  # noqa: PLC0415
 
-    home = policy.site.origins[0]
-    seen = []
-    for one in found:
-        held, name, page = one["held"], one["name"], home + str(one.get("path", "/"))
-        chain = (_place(one, page),)
-        if held in ("cookie set", "cookie read"):
-            detail = {"seconds": one.get("seconds"), "by": "http", "area": "cookie"}
-            seen.append(Observation("cookie_kept", "arrive", 0, name, "", False, chain, detail))  # noqa: FBT003
-        elif held in get_args(Kind) and (host := normalise(name)):
-            url = f"https://{host}/"
-            seen.append(Observation("request", "arrive", 0, url, host, True, chain, {"kind": held}))  # noqa: FBT003
-    return Run("no-choice", 1, Setting(), completed=True, observations=seen)
+    held, name = one["held"], one["name"]
+    chain = (_place(one, home + str(one.get("path", "/"))),)
+    if held in ("cookie set", "cookie read"):
+        detail = {"seconds": one.get("seconds"), "by": "http", "area": "cookie"}
+        return Observation("cookie_kept", "arrive", 0, name, "", False, chain, detail)  # noqa: FBT003
+    if held in get_args(Kind) and (host := normalise(name)):
+        url = f"https://{host}/"
+        return Observation("request", "arrive", 0, url, host, True, chain, {"kind": held})  # noqa: FBT003
+    return None
 
 
 def _place(one: dict[str, Any], page: str) -> str:
@@ -142,33 +148,38 @@ def _serve(report: Path, policy: Path, listen: str) -> None:
 
 
 def _page(report: Path, policy: Path, *, data: bool) -> str:
-    from bandeau.audit.draft import missing  # noqa: PLC0415 (an extra)
+    from bandeau.audit.draft import lacks, missing  # noqa: PLC0415 (an extra)
     from bandeau.policy.file import load  # noqa: PLC0415
 
     try:
         declared = load(policy)
         found = list(items(report)) if report.exists() else []
-        rows = []
-        for one in found:
-            lines = missing(declared, declared.site.origins[0], [_run([one], declared)])
-            place = _place(one, str(one.get("path", "")))
-            rows.append({"what": one["held"], "name": one["name"], "by": place, "add": lines})
-        every = missing(declared, declared.site.origins[0], [_run(found, declared)])
+        home = declared.site.origins[0]
+        rows = [
+            {
+                "what": one["held"],
+                "name": one["name"],
+                "by": _place(one, str(one.get("path", ""))),
+                "missing": bool((seen := _observation(one, home)) and lacks(declared, seen)),
+            }
+            for one in found
+        ]
+        every = missing(declared, home, [_run(found, declared)])
     except (BandeauError, OSError) as error:
         rows, every = [], f"# {error}"
-    rows.sort(key=lambda row: (not row["add"], row["what"], row["name"]))
+    rows.sort(key=lambda row: (not row["missing"], row["what"], row["name"]))
     if data:
         return json.dumps({"items": rows, "add": every}, ensure_ascii=False, indent=1)
     cells = "".join(
         f"<tr><td>{html.escape(row['what'])}<td>{html.escape(row['name'])}<td>{html.escape(row['by'])}"
-        f"<td>{'missing' if row['add'] else 'waits for consent'}"
+        f"<td>{'missing' if row['missing'] else 'waits for consent'}"
         for row in rows
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="5">'
         f'<meta name="viewport" content="width=device-width"><title>What would be held back</title>'
         f"<style>{_STYLE}</style><h1>What would be held back</h1>"
-        f"<p>Items so far: {len(rows)}; missing in the policy: {sum(bool(row['add']) for row in rows)}."
+        f"<p>Items so far: {len(rows)}; missing in the policy: {sum(row['missing'] for row in rows)}."
         f"<table><tr><th>what<th>name<th>brought by<th>in the policy{cells}</table>"
         f"<h2>To add to the policy</h2><pre>{html.escape(every) or 'nothing'}</pre></html>"
     )
