@@ -56,9 +56,12 @@ def _free_port() -> int:
 
 
 class Server:
-    """A server in a folder of its own; `stop` and `start` as often as wanted, `close` when done."""
+    """A server in a folder of its own; `stop` and `start` as often as wanted, `close` when done.
 
-    def __init__(self) -> None:
+    With `of` it is a standby of another one.
+    """
+
+    def __init__(self, of: Server | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bandeau-pg-"))
         self.data = self.folder / "data"
         self.port = _free_port()
@@ -72,13 +75,18 @@ class Server:
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
             self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         self._bin = self._reachable(_binaries())
-        made = self._run(
-            "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8",
-            "--no-locale", "--no-sync", "--wal-segsize=1",
-        )  # fmt: skip
+        if of:
+            copied = ("-D", self.data, "-d", of.url(), "-R", "-c", "fast", "--no-sync")
+            made = self._run("pg_basebackup", *copied)
+        else:
+            made = self._run(
+                "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8",
+                "--no-locale", "--no-sync", "--wal-segsize=1",
+            )  # fmt: skip
         assert made.returncode == 0, made.stderr
         self.start()
-        self.do("CREATE ROLE site LOGIN")
+        if not of:
+            self.do("CREATE ROLE site LOGIN")
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
@@ -144,6 +152,12 @@ class Server:
         """Execute a statement as the server's owner."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(sql.encode())
+
+    def one(self, sql: str, database: str = "postgres") -> Any:
+        """Return the first value that a query finds; None for none."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            found = connection.execute(sql.encode()).fetchone()
+        return found[0] if found else None
 
     def settle(self) -> None:
         """Write all to disk, and remove the WAL that is not needed any more."""

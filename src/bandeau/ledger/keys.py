@@ -7,8 +7,9 @@ choices of all visitors become unreadable and the log cannot go on, so it is onl
 with a new ledger; missing beside a used one it is an error, not a reason to make another.
 
 Beside it lies the *mark* of each log that it signs: the newest checkpoint but for the last second's.
-A ledger that is behind its mark was restored from a backup; going on from there would sign two
-different trees under one name, so it is refused (c2sp.org/tlog-checkpoint, "Signatures").
+A ledger that is behind its mark was restored from a backup, or is a standby that took over with less;
+going on from there would sign two different trees under one name, so it is refused
+(c2sp.org/tlog-checkpoint, "Signatures").
 """
 
 from __future__ import annotations
@@ -38,9 +39,19 @@ class Keys:
 
     def add(self) -> None:
         """Put a new secret at the end; what the others sealed stays readable."""
-        with _alone(self.path.parent):
+        with self.alone():
             self._write(self.path.read_bytes() if self.path.exists() else b"")
             self.secrets = self._read()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let one process at a time replace a file here: each is replaced whole. Raises OSError."""
+        descriptor = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _write(self, before: bytes) -> None:
         """Write a file of what was there and a new secret; of several first ones, one is taken."""
@@ -110,17 +121,6 @@ class Keys:
 def derive(secret: bytes, use: str) -> bytes:
     """Return the key for one use (HMAC-SHA-256 as in HKDF-Expand, RFC 5869 2.3, one block)."""
     return hmac.new(secret, f"bandeau/{use}/v1\x01".encode("ascii"), hashlib.sha256).digest()
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time add a secret: the file is replaced whole, and would lose another's."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _synced(folder: Path) -> None:

@@ -156,6 +156,9 @@ class Ledger(Log):
         self._forgotten = self._retained = 0
         self._marked = 0.0
         self._patience = WeakKeyDictionary[asyncio.AbstractEventLoop, _Patience]()
+        self._newest: Head | None = None  # what this process has signed, or found when it opened
+        self._noted: Head | None = None  # of it, what stands beside the key file
+        self._session: object = None  # the store's, in which the log was seen to go on
         self._seal = b""  # of the secret that signs: every process that may write knows it
         self._signer = self._opened(origin, recovering=recovering)
 
@@ -331,7 +334,9 @@ class Ledger(Log):
         for secret in reversed(self.keys.secrets):
             signer = note.Signer(head.origin, derive(secret, "log"))
             if signer.verifier.vkey == head.vkey:
+                self._session = self.store.session
                 self._ahead(head)
+                self._newest = head
                 self._seal = derive(secret, "retry")
                 return signer
         raise KeyFileError(
@@ -359,23 +364,36 @@ class Ledger(Log):
         return self._opened(origin)
 
     def _ahead(self, head: Head) -> None:
-        """Refuse a ledger that lacks what this key has signed already."""
-        mark = self.keys.mark(head.origin)
-        if mark is None:
-            return
-        try:
-            known = note.Checkpoint.parse(note.parse(mark).text)
-        except note.NoteError:
-            return  # torn by a crash: it is rewritten with the next decision
+        """Refuse a ledger that lacks what this key has signed already, here or beside the key file."""
+        known = [mark] if (mark := self._mark_of(head.origin)) else []
+        if self._newest and self._newest.origin == head.origin:
+            known.append((self._newest.tree.size, self._newest.tree.root))
         size = self.head.tree.size  # read after the mark: others may be writing
-        behind = known.size > size
-        if behind or self.root(known.size) != known.root:
-            raise LedgerError(
-                f"{self.store.url}: it was restored from a backup: the log {head.origin} was signed with"
-                f" {known.size} entries, and {'only ' if behind else 'other '}{size} are here. Going on"
-                " would sign two histories under one name. Put the newer ledger back, or go on under a"
-                " new name: bandeau ledger rotate --restored"
-            )
+        for signed, root in known:
+            behind = signed > size
+            if behind or self.root(signed) != root:
+                raise LedgerError(
+                    f"{self.store.url}: it was restored from a backup, or is a standby that lacks what"
+                    f" was acknowledged: the log {head.origin} was signed with {signed} entries, and"
+                    f" {'only ' if behind else 'other '}{size} are here. Going on would sign two"
+                    " histories under one name. Put the newer ledger back, or go on under a new name:"
+                    " bandeau ledger rotate --restored"
+                )
+
+    def _mark_of(self, origin: str) -> tuple[int, bytes] | None:
+        mark = self.keys.mark(origin)
+        try:
+            known = note.Checkpoint.parse(note.parse(mark).text) if mark else None
+        except note.NoteError:
+            return None  # torn by a crash: it is rewritten with the next decision
+        return (known.size, known.root) if known else None
+
+    def _goes_on(self, head: Head) -> None:
+        """Refuse to sign after a head that is not a continuation: who answers may be another server."""
+        if self.store.session is not self._session:
+            session = self.store.session
+            self._ahead(head)
+            self._session = session
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -431,8 +449,17 @@ class Ledger(Log):
             self._writer = here, thread
             thread.start()
 
+    def _next(self) -> _Waiting | None:
+        """Wait for a decision. Where none comes for a second, note how far the log is signed."""
+        if self._noted is not self._newest:
+            try:
+                return self._waiting.get(timeout=_MARK_SECONDS)
+            except queue.Empty:
+                self._mark(force=True)
+        return self._waiting.get()
+
     def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
+        while (first := self._next()) is not None:
             batch, last = [first], False
             while len(batch) < BATCH and not last:
                 try:
@@ -444,7 +471,9 @@ class Ledger(Log):
                 else:
                     batch.append(item)
             self._commit([one for one in batch if one.wanted()])
-            self._mark()
+            self._mark(
+                force=self.failed is not None
+            )  # of several processes, others go on elsewhere
             self._retain_daily()
             if last:
                 return
@@ -498,13 +527,22 @@ class Ledger(Log):
 
     def _tried(self, make: Make, keys: Callable[[], Sequence[bytes]] = tuple) -> None:
         """Commit; where another process rotated the key, read the key file again and go on with it."""
+        signed: Head | None = None
+
+        def seen(head: Head | None, replays: Seen) -> Batch | None:
+            nonlocal signed
+            batch = make(head, replays)
+            signed = batch.head if batch else None
+            return batch
+
         for _ in range(_ROTATIONS):
             try:
-                self.store.commit(make, keys())
+                self.store.commit(seen, keys())
             except _OtherKeyError:
                 self.keys.reread()
                 self._signer = self._opened(self.origin)
             else:
+                self._newest = signed or self._newest
                 return
         raise LedgerError("the log's key changes faster than it can be read")
 
@@ -519,6 +557,7 @@ class Ledger(Log):
         """Turn what waits into one batch; a retry of what is stored already gets the same answer."""
         if head.vkey != self._signer.verifier.vkey:
             raise _OtherKeyError(head.vkey)
+        self._goes_on(head)
         batch, index, now = Batch(head), head.tree.size, self._now()
         salts = os.urandom(SALT * len(waiting))
         new: list[tuple[int, bytes]] = []  # places in what waits, and salts
@@ -617,6 +656,7 @@ class Ledger(Log):
             there = _there(head)
             if there.vkey != self._signer.verifier.vkey:
                 raise _OtherKeyError(there.vkey)
+            self._goes_on(there)
             found = there.tree.size
             one = entry_at(found)
             content = one.encode()
@@ -644,37 +684,44 @@ class Ledger(Log):
         secret = self.keys.secrets[-1]
         new = note.Signer(name, derive(secret, "log"))
         vkey = new.verifier.vkey
+        found: Head | None = None
 
         def make(head: Head | None, _: Seen) -> Batch:
+            nonlocal found
             there = _there(head)
-            if old and there.vkey != old.verifier.vkey:
-                raise _OtherKeyError(there.vkey)
+            if old:
+                if there.vkey != old.verifier.vkey:
+                    raise _OtherKeyError(there.vkey)
+                self._goes_on(there)
             batch = Batch(there)
             content = entry.key(vkey).encode()
             batch.add("entry", there.tree.size, content)
             batch.add("event", there.tree.size, int(Kind.KEY), self._now(), vkey)
             self._grown(batch, there, [leaf(content)], new)
             if old:
-                found = batch.head
-                signed = note.parse(old.sign(found.tree.size, found.tree.root))
-                both = (*note.parse(found.checkpoint).signatures, *signed.signatures)
+                tree = batch.head.tree
+                signed = note.parse(old.sign(tree.size, tree.root))
+                both = (*note.parse(batch.head.checkpoint).signatures, *signed.signatures)
                 checkpoint = note.Note(signed.text, both).encode()
-                batch.head = Head(found.origin, found.tree, vkey, checkpoint)
+                batch.head = Head(name, tree, vkey, checkpoint)
+            found = batch.head
             return batch
 
         self.store.commit(make)
+        self._newest = found
         self._signer, self._seal = new, derive(secret, "retry")
 
     def _mark(self, *, force: bool = False) -> None:
-        """Note beside the key file how far it has signed, once a second."""
-        now = time.monotonic()
-        if not force and now - self._marked < _MARK_SECONDS:
+        """Note beside the key file how far it has signed, once a second; never less than is there."""
+        now, newest = time.monotonic(), self._newest
+        if newest is None or (not force and now - self._marked < _MARK_SECONDS):
             return
-        self._marked = now
+        self._marked, self._noted = now, newest
         try:
-            head = self.store.head()
-            if head:
-                self.keys.set_mark(head.origin, head.checkpoint)
+            with self.keys.alone():
+                known = self._mark_of(newest.origin)
+                if known is None or known[0] < newest.tree.size:
+                    self.keys.set_mark(newest.origin, newest.checkpoint)
         except (OSError, LedgerError) as error:
             _log.warning("how far the log is signed could not be noted beside the key: %s", error)
 

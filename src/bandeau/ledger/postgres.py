@@ -170,6 +170,7 @@ class PostgresStore:
         self.url, self.address = _shown(url), url
         self._months: list[int] = []  # of the last batch
         self._closed = False
+        self.session: object = None  # the connection that writes
         self._lines = self._anew()
         self.again()
 
@@ -179,6 +180,7 @@ class PostgresStore:
         with self._line(reading=False) as line, self._said("cannot open the ledger"):
             try:
                 version = line.retried(_made)
+                self.session = line.open()
             except psycopg.Error:
                 line.close()
                 raise
@@ -201,6 +203,10 @@ class PostgresStore:
             while True:
                 try:
                     database = line.open()
+                    if (
+                        self.session is not database
+                    ):  # a standby may have taken over: read there too
+                        self.session, self._lines.reading.stale = database, True
                     known = True
                     head, batch = self._next(database, make, asked, sent)
                     if batch is None or batch is sent:
@@ -432,9 +438,13 @@ class _Line:
         self._parts = {**_CONNECTION, **parts, "options": options}
         self._database: Database | None = None
         self.lock = threading.Lock()
+        self.stale = False  # it may be to a server that is not the one any more
 
     def open(self) -> Database:
         """Return the connection."""
+        if self.stale:
+            self.stale = False
+            self.close()
         if self._database is None:
             self._database = psycopg.connect(**self._parts, autocommit=True)
         return self._database

@@ -81,6 +81,8 @@ _INSERT = {
 class SqliteStore:
     """See `store.Store`. Safe to use from any thread."""
 
+    session: object = None  # one file, whoever opens it
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.url = self.address = f"sqlite:///{path}"

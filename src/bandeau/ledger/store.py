@@ -127,6 +127,7 @@ class Store(Protocol):
 
     url: str  # as it may be shown
     address: str  # as it is connected to
+    session: object  # another one where another server may have come to answer
 
     def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
         """Hold the head, let `make` see it and the replays of `keys`, write what it returns, durably.

@@ -181,11 +181,19 @@ def _work_at(place: str) -> Work:
 
 def _in_postgresql(url: str) -> Work:
     import psycopg  # noqa: PLC0415 (an extra)
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    parts: dict[str, Any] = {
+        "connect_timeout": 5,
+        "application_name": "bandeau",
+        "target_session_attrs": "read-write",  # of several hosts, the one that takes writes
+        **conninfo_to_dict(url),
+    }
 
     def work(sql: str, values: Sequence[Row] = ((),)) -> list[Row]:
         statement = sql.replace("?", "%s").encode()
         try:
-            with psycopg.connect(url, connect_timeout=5, application_name="bandeau") as database:
+            with psycopg.connect(**parts) as database:
                 database.execute("SET search_path = bandeau; SET lock_timeout = '5s'")
                 database.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
                 with database.pipeline():
