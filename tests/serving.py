@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from bandeau.adapters.server import configured, listening
@@ -94,6 +98,27 @@ def running(application: Any, *, lifespan: bool = True) -> Iterator[int]:
         server.should_exit = True
         thread.join(15)
         bound.close()
+
+
+@contextlib.contextmanager
+def proxy(folder: Path, upstream: int, *words: str, **how: Any) -> Iterator[tuple[int, int]]:
+    """Run `bandeau proxy` in a folder with a policy; gives its process and its port."""
+    command = ["proxy", "--policy", "bandeau.toml", "--upstream", f"http://127.0.0.1:{upstream}",
+               "--listen", "127.0.0.1:0", *words]  # fmt: skip
+    with (
+        (folder / "log").open("ab") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "bandeau", *command],
+            cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True, **how,
+        ) as process,
+    ):  # fmt: skip
+        try:
+            assert process.stdout
+            ready = re.match(r"ready http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+            assert ready, (folder / "log").read_text("utf-8")
+            yield process.pid, int(ready[1])
+        finally:
+            process.kill()
 
 
 class Answered:

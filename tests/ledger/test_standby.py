@@ -278,24 +278,11 @@ class Front:
 def proxies(url: str, folder: Path) -> Iterator[Front]:
     """Run processes of the real command in front of one site, and visitors who go on posting."""
     (folder / "bandeau.toml").write_text(SMALL)
-    log = (folder / "log").open("wb")
     with contextlib.ExitStack() as stack:
-        stack.callback(log.close)
         up = stack.enter_context(serving.upstream())
         up.answers["/"] = serving.page(_PAGE)
-        ports = []
-        for _ in range(PROCESSES):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "bandeau", "proxy", "--policy", "bandeau.toml",
-                 "--upstream", f"http://127.0.0.1:{up.port}", "--listen", "127.0.0.1:0", "--ledger", url],
-                cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            assert process.stdout
-            ready = process.stdout.readline()
-            assert ready.startswith("ready "), (folder / "log").read_text()
-            ports.append(int(ready.split("127.0.0.1:")[1].split("/")[0].split()[0]))
+        several = [serving.proxy(folder, up.port, "--ledger", url) for _ in range(PROCESSES)]
+        ports = [stack.enter_context(one)[1] for one in several]
         front = Front(ports)
         visitors = [threading.Thread(target=front.visit, args=(n,)) for n in range(VISITORS)]
         for one in visitors:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import resource
 import signal
 import socket
 from typing import Any
@@ -139,6 +140,9 @@ def configured(application: Any, *, lifespan: bool = True) -> uvicorn.Server:
 
 def serve(applications: list[tuple[Any, socket.socket]], ready: str) -> None:
     """Serve until SIGINT or SIGTERM, then finish what runs; print one line once all answer."""
+    # What a shell or systemd begins with, 1,024, is for programs that use select(2).
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
     # Uvicorn raises the signal again when it has stopped, which would end us before we have closed.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
