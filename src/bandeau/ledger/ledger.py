@@ -18,7 +18,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from bandeau.errors import (
     LedgerError,
     RecordError,
 )
-from bandeau.ledger import entry, note, record
+from bandeau.ledger import entry, note, record, tally
 from bandeau.ledger.entry import SALT, Entry, Kind, Reason
 from bandeau.ledger.keys import Keys, derive
 from bandeau.ledger.log import Log
@@ -591,6 +592,7 @@ class Ledger(Log):
             index += 1
         if not leaves:
             return None
+        batch.rows["tally"] = tally.rows(tally.counted(row[1] for row in records))
         growth = self._grown(batch, head, leaves)
         for at, (place, salt) in enumerate(new, head.tree.size):
             one = waiting[place]
@@ -661,6 +663,9 @@ class Ledger(Log):
             one = entry_at(found)
             content = one.encode()
             batch = Batch(there, erased=erased, before=before)
+            if erased or before:
+                gone = tally.counted(self._removed(erased, before))
+                batch.rows["tally"] = tally.rows(Counter(), gone)
             batch.add("entry", found, content)
             batch.add("event", found, int(one.kind), self._now(), detail)
             if document is not None:
@@ -670,6 +675,16 @@ class Ledger(Log):
 
         self._tried(make)
         return found
+
+    def _removed(self, erased: Sequence[int], before: int) -> Iterator[bytes]:
+        """Return the records that a batch removes, while the head is held."""
+        for index in erased:
+            kept = self.kept(index)
+            if kept is None:
+                raise LedgerError(f"there is no record {index}, or it was erased before")
+            yield kept.record
+        held = {index for index, _, _ in self.store.holds()}
+        yield from (kept.record for kept in self.left(0, before) if kept.index not in held)
 
     def _keep(self, make: Callable[[bytes], Entry], content: bytes, word: str) -> int:
         digest = hashlib.sha256(content)

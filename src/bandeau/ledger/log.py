@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bandeau.decision.cookie import POLICY_DIGITS
 from bandeau.decision.model import Decision, Published
 from bandeau.errors import LedgerError, RecordError
-from bandeau.ledger import entry, note, record, tiles
+from bandeau.ledger import entry, note, record, tally, tiles
 from bandeau.ledger.entry import Entry, EntryError, Kind
 from bandeau.ledger.receipt import Receipt
-from bandeau.ledger.store import Head, Kept, Store
+from bandeau.ledger.store import Head, Kept, Seen, Store
+from bandeau.ledger.tally import ROW, Mark
 from bandeau.ledger.tree import Nodes, Tree, consistency, grow, inclusion, leaf, peaks_of
 
+_DECISION = bytes((1, Kind.DECISION))
+_REMOVALS = (bytes((1, Kind.ERASURE)), bytes((1, Kind.RETENTION)))
 _CHUNK = 65_536  # entries; a full tile of level 1, so that its nodes are checked as they close
 
 
@@ -109,9 +113,27 @@ class Log:
         """Return what is kept of decisions, in order."""
         end = self.head.tree.size if high is None else high
         held = {index for index, _, _ in self.store.holds()}
-        for start in range(low, end, _CHUNK):
-            for kept in self.store.records(start, min(start + _CHUNK, end)):
-                yield Noted(kept.index, record.parse(kept.record), kept.index in held)
+        for kept in self.left(low, end):
+            yield Noted(kept.index, record.parse(kept.record), kept.index in held)
+
+    def left(self, low: int, high: int) -> Iterator[Kept]:
+        """Return what is kept of decisions, unread, in order."""
+        for start in range(low, high, _CHUNK):
+            yield from self.store.records(start, min(start + _CHUNK, high))
+
+    def lacking(
+        self, head: Head, low: int = 0, before: Counter[Mark] | None = None, decided: int = 0
+    ) -> list[ROW]:
+        """Return what the tally lacks to be a count of the log; [] where it is right.
+
+        To be called while the head is held. `before` and `decided` count what lies before `low`.
+        """
+        found = Counter(before)
+        for start in range(low, head.tree.size, _CHUNK):
+            end = min(start + _CHUNK, head.tree.size)
+            found += tally.counted(kept.record for kept in self.store.records(start, end))
+            decided += sum(one[:2] == _DECISION for one in self.store.entries(start, end))
+        return tally.difference(self.store.tally(0, tally.NEVER), found, decided)
 
     def history(self, index: int) -> list[Noted]:
         """Return a decision with all that it replaces and all that replaced it, in order.
@@ -178,13 +200,30 @@ class Log:
                 return [*problems, *seen.problems, f"entries are missing after index {low}"]
             problems += self._nodes_of(low, entries)
             seen.look(low, entries)
-        if self.store.entries(size, size + 1):
+        if self.store.entries(size, size + 1) and self.head.tree.size == size:
             problems.append(f"there are entries after the head, from index {size}")
         if found != head.tree:
             problems.append(f"the entries give another tree of {size} than the head has")
         problems += self._nodes_above(size) + seen.problems + seen.unexplained() + seen.beside()
         problems += _signed(head, found)
-        return problems
+        return problems + self._miscounted(seen, size)
+
+    def _miscounted(self, seen: _Seen, size: int) -> list[str]:
+        """Compare the tally with a recount, to which is added what came while it was made."""
+        lacking: list[ROW] = []
+
+        def look(head: Head | None, _: Seen) -> None:
+            grown = self.store.entries(size, head.tree.size) if head else []
+            if head and not any(one[:2] in _REMOVALS for one in grown):  # of what was counted
+                lacking.extend(self.lacking(head, size, seen.counted, seen.decided))
+
+        self.store.commit(look)
+        if not lacking:
+            return []
+        first = tally.Mark(*lacking[0][:4])
+        where = f"{first.kind} {first.value} {first.outcome}, day {first.day}"
+        remedy = "bandeau ledger migrate counts anew"
+        return [f"{len(lacking)} sums of the tally are wrong, first {where}: {remedy}"]
 
     def _nodes_of(self, low: int, entries: list[bytes]) -> list[str]:
         """Check the stored roots of the full tiles that begin within a chunk."""
@@ -227,10 +266,13 @@ class _Seen:
         self._events: dict[int, tuple[int, str]] = {}
         self._policies: dict[str, Published] = {}  # as the snapshots have them, by digest
         self.problems: list[str] = []
+        self.counted: Counter[Mark] = Counter()
+        self.decided = 0
 
     def look(self, low: int, entries: list[bytes]) -> None:
         """Look at a chunk: each entry, and what is kept of each decision."""
         records = {kept.index: kept for kept in self._log.store.records(low, low + len(entries))}
+        self.counted += tally.counted(kept.record for kept in records.values())
         for index, content in enumerate(entries, low):
             try:
                 one = Entry.parse(content)
@@ -241,6 +283,7 @@ class _Seen:
                 self._events[index] = int(one.kind), said(one)
             match one.kind:
                 case Kind.DECISION:
+                    self.decided += 1
                     self._decision(index, content, records.pop(index, None))
                 case Kind.SNAPSHOT | Kind.AUDIT:
                     self._document(index, one)
@@ -297,7 +340,7 @@ class _Seen:
     def _decided(self, before: int, index: int) -> bool:
         """Say whether an earlier entry is a decision."""
         found = self._log.store.entries(before, before + 1) if before < index else []
-        return [one[:2] for one in found] == [bytes((1, Kind.DECISION))]
+        return [one[:2] for one in found] == [_DECISION]
 
     def _document(self, index: int, one: Entry) -> None:
         found = self._log.document(one.body.hex())

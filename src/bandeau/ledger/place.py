@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 from bandeau.errors import LedgerError
+from bandeau.ledger import sqlite
 from bandeau.ledger.sqlite import SqliteStore, path_of
 from bandeau.ledger.store import Store
 
@@ -14,15 +16,27 @@ POSTGRESQL = ("postgresql://", "postgres://")
 
 def store_at(url: str) -> Store:
     """Open the database that a URL names. Raises LedgerError with the remedy."""
-    if not url.startswith(POSTGRESQL):
-        return SqliteStore(path_of(url))
+    return (
+        _postgres().PostgresStore(url) if url.startswith(POSTGRESQL) else SqliteStore(path_of(url))
+    )
+
+
+def upgrade(url: str) -> None:
+    """Bring a ledger of schema 3 to the one of today, with an empty tally. Raises LedgerError."""
+    if url.startswith(POSTGRESQL):
+        _postgres().upgrade(url)
+    else:
+        sqlite.upgrade(path_of(url))
+
+
+def _postgres() -> ModuleType:
     try:
-        from bandeau.ledger.postgres import PostgresStore  # noqa: PLC0415 (an extra)
+        from bandeau.ledger import postgres  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError:
         raise LedgerError(
             "PostgreSQL needs one more package: pip install 'bandeau[postgres]'"
-        ) from (None)
-    return PostgresStore(url)
+        ) from None
+    return postgres
 
 
 def key_file(url: str) -> Path:

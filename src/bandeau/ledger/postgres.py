@@ -28,6 +28,7 @@ from psycopg.pq import TransactionStatus
 
 from bandeau.errors import LedgerError
 from bandeau.ledger.store import (
+    ADDED,
     COLUMNS,
     FIRST_WAIT,
     LONGEST_WAIT,
@@ -41,6 +42,7 @@ from bandeau.ledger.store import (
     Replay,
     Untold,
 )
+from bandeau.ledger.tally import ROW
 
 Database = psycopg.Connection[tuple[Any, ...]]
 _T = TypeVar("_T")
@@ -94,6 +96,11 @@ CREATE TABLE head (
     id integer PRIMARY KEY CHECK (id = 1), origin text NOT NULL, size bigint NOT NULL,
     peaks bytea NOT NULL, vkey text NOT NULL, checkpoint bytea NOT NULL);
 """
+_TALLY = """
+CREATE TABLE tally (
+    day integer, kind text, value text, outcome text, n bigint NOT NULL, gone bigint NOT NULL,
+    PRIMARY KEY (day, kind, value, outcome))
+"""
 _OUTBOX = """
 CREATE TABLE IF NOT EXISTS outbox (
     idx bigint, partner text, minute bigint NOT NULL, detail text NOT NULL, due bigint NOT NULL,
@@ -117,6 +124,7 @@ _TYPES = {
     "replay": ("bytea", "bytea", "bigint", "bigint", "integer"),
     "hold": ("bigint", "bigint", "text"),
     "outbox": ("bigint", "text", "bigint", "text", "bigint", "integer"),
+    "tally": ("integer", "text", "text", "text", "bigint", "bigint"),
 }
 _MONTHLY = ("record", "record_key")
 
@@ -126,9 +134,10 @@ def _insert(table: str) -> str:
     if table in _MONTHLY:
         names, types = (*names, "month"), (*types, "integer")
     arrays = ", ".join(f"%b::{one}[]" for one in types)
+    there = ADDED if table == "tally" else " ON CONFLICT DO NOTHING" if table in ONCE else ""
     return (
         f"INSERT INTO {table} ({', '.join(names)})"  # noqa: S608 (names of ours)
-        f" SELECT * FROM unnest({arrays}){' ON CONFLICT DO NOTHING' if table in ONCE else ''}"
+        f" SELECT * FROM unnest({arrays}){there}"
     )
 
 
@@ -186,10 +195,12 @@ class PostgresStore:
                 raise
             if version != str(SCHEMA_VERSION):
                 line.close()
-                raise LedgerError(
-                    f"{self.url}: schema version {version} is not ours;"
-                    " use the version of bandeau that made it"
+                remedy = (
+                    "run: bandeau ledger migrate"
+                    if version == "3"
+                    else "use the version of bandeau that made it"
                 )
+                raise LedgerError(f"{self.url}: schema version {version} is not ours; {remedy}")
 
     def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
         """See `store.Store`. Where the connection is lost on the way, it goes on with another.
@@ -285,6 +296,14 @@ class PostgresStore:
         """See `store.Store`."""
         rows = self._rows("SELECT idx, minute, reason FROM hold ORDER BY idx")
         return [(row[0], row[1], row[2]) for row in rows]
+
+    def tally(self, low: int, high: int) -> list[ROW]:
+        """See `store.Store`."""
+        sql = (
+            "SELECT day, kind, value, outcome, n, gone FROM tally WHERE day >= %s AND day < %s"
+            ' ORDER BY day, kind, value COLLATE "C", outcome'
+        )
+        return [(r[0], r[1], r[2], r[3], r[4], r[5]) for r in self._rows(sql, low, high)]
 
     def claim(self, partner: str, now: int) -> Untold | None:
         """See `store.Store`."""
@@ -532,6 +551,7 @@ def _made(database: Database) -> str | None:
                 database.execute("CREATE SCHEMA bandeau")
             if database.execute(there).fetchall() == [(None,)]:
                 database.execute(_SCHEMA)
+                database.execute(_TALLY)
                 row = ["schema_version", str(SCHEMA_VERSION)]
                 database.execute("INSERT INTO meta VALUES (%s, %s)", row)
     if database.execute("SELECT to_regclass('outbox')").fetchall() == [(None,)]:
@@ -540,6 +560,18 @@ def _made(database: Database) -> str | None:
             database.execute(_OUTBOX)
     found = database.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
     return str(found[0]) if found else None
+
+
+def upgrade(url: str) -> None:
+    """Give a ledger of schema 3, and no other, its tally, empty. Raises LedgerError."""
+    sql = "UPDATE meta SET value = %s WHERE name = 'schema_version' AND value = '3'"
+    try:
+        with contextlib.closing(_Line(_parts(url), _SETTINGS)) as line, line.open().transaction():
+            if line.open().execute(sql, [str(SCHEMA_VERSION)]).rowcount:
+                line.open().execute(_TALLY)
+    except psycopg.Error as error:
+        words = " ".join((error.diag.message_primary or "the server did not answer").split())
+        raise LedgerError(f"{_shown(url)}: not migrated: {words}") from None
 
 
 def _month(line: bytes) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 
 from bandeau.errors import LedgerError
 from bandeau.ledger.store import (
+    ADDED,
     COLUMNS,
     FIRST_WAIT,
     LONGEST_WAIT,
@@ -31,6 +32,7 @@ from bandeau.ledger.store import (
     Replay,
     Untold,
 )
+from bandeau.ledger.tally import ROW
 from bandeau.wire import fork
 
 _WAIT_SECONDS = 5.0  # for another process that holds the file
@@ -57,6 +59,11 @@ CREATE TABLE head (
     id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL, size INTEGER NOT NULL,
     peaks BLOB NOT NULL, vkey TEXT NOT NULL, checkpoint BLOB NOT NULL);
 """
+_TALLY = """
+CREATE TABLE tally (
+    day INTEGER, kind TEXT, value TEXT, outcome TEXT, n INTEGER NOT NULL, gone INTEGER NOT NULL,
+    PRIMARY KEY (day, kind, value, outcome)) WITHOUT ROWID
+"""
 _OUTBOX = """
 CREATE TABLE IF NOT EXISTS outbox (
     idx INTEGER, partner TEXT, minute INTEGER NOT NULL, detail TEXT NOT NULL, due INTEGER NOT NULL,
@@ -69,10 +76,11 @@ _CLAIM = (
     " RETURNING idx, partner, minute, detail"
 )
 _HEAD = "SELECT origin, size, peaks, vkey, checkpoint FROM head WHERE id = 1"
-_AT_ONCE = (64, 8, 1)  # rows of one statement: five columns of 64 stay below the 999 parameters
+_AT_ONCE = (64, 8, 1)  # rows of one statement: six columns of 64 stay below the 999 parameters
 _INSERT = {
     (table, rows): f"INSERT{' OR IGNORE' if table in ONCE else ''} INTO {table} VALUES "
     + ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
+    + (ADDED if table == "tally" else "")
     for table, columns in COLUMNS.items()
     for rows in _AT_ONCE
 }
@@ -131,7 +139,7 @@ class SqliteStore:
         if version != str(SCHEMA_VERSION):
             remedy = (
                 f"run: bandeau ledger migrate --ledger {self.url}"
-                if version in ("1", "2")
+                if version in ("1", "2", "3")
                 else "use the version of bandeau that made it"
             )
             raise LedgerError(f"{self.path}: schema version {version} is not ours; {remedy}")
@@ -197,6 +205,14 @@ class SqliteStore:
     def holds(self) -> list[tuple[int, int, str]]:
         """See `store.Store`."""
         return self._rows("SELECT idx, minute, reason FROM hold ORDER BY idx")
+
+    def tally(self, low: int, high: int) -> list[ROW]:
+        """See `store.Store`."""
+        sql = (
+            "SELECT day, kind, value, outcome, n, gone FROM tally WHERE day >= ? AND day < ?"
+            " ORDER BY day, kind, value, outcome"
+        )
+        return [(r[0], r[1], r[2], r[3], r[4], r[5]) for r in self._rows(sql, low, high)]
 
     def claim(self, partner: str, now: int) -> Untold | None:
         """See `store.Store`."""
@@ -307,7 +323,7 @@ def _made(database: sqlite3.Connection) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            for statement in filter(str.strip, _SCHEMA.split(";")):
+            for statement in filter(str.strip, f"{_SCHEMA}{_TALLY}".split(";")):
                 database.execute(statement)
             row = ("schema_version", str(SCHEMA_VERSION))
             database.execute("INSERT INTO meta VALUES (?, ?)", row)
@@ -374,6 +390,19 @@ def _put(database: sqlite3.Connection, batch: Batch) -> None:
         if grown != head.tree.size:
             raise sqlite3.IntegrityError("the head is not where it was read")
         database.execute("INSERT INTO head VALUES (1, ?, ?, ?, ?, ?)", new)
+
+
+def upgrade(path: Path) -> None:
+    """Give a ledger of schema 3, and no other, its tally, empty. Raises LedgerError."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, _WAIT_SECONDS, isolation_level=None)) as it:
+            it.execute("BEGIN IMMEDIATE")
+            sql = "UPDATE meta SET value = ? WHERE name = 'schema_version' AND value = '3'"
+            if it.execute(sql, (str(SCHEMA_VERSION),)).rowcount:
+                it.execute(_TALLY)
+            it.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path}: not migrated: {error}") from error
 
 
 def path_of(url: str) -> Path:

@@ -10,6 +10,7 @@
     replay      key, bound, idx, size, day          answered requests, for retries (48 hours)
     outbox      idx, partner, minute, detail, due, tries    withdrawals that partners are yet to be told
     hold        idx, minute, reason                 records that must not be erased
+    tally       day, kind, value, outcome, n, gone  sums of decisions, never who (see `tally`)
     head        the log's name, size, peaks, signing key and newest checkpoint: one row
 
 Everything that changes the log goes through `commit`, in one transaction that holds the head: writers
@@ -22,9 +23,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from bandeau.ledger.tally import ROW
 from bandeau.ledger.tree import HASH, Tree
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 COLUMNS = {
     "entry": ("idx", "entry"),
     "record": ("idx", "line", "replaces"),
@@ -36,8 +38,13 @@ COLUMNS = {
     "replay": ("key", "bound", "idx", "size", "day"),
     "hold": ("idx", "minute", "reason"),
     "outbox": ("idx", "partner", "minute", "detail", "due", "tries"),
+    "tally": ("day", "kind", "value", "outcome", "n", "gone"),
 }
 ONCE = ("document", "policy", "hold")  # tables where a row that is there already stays as it is
+ADDED = (  # to a row of the tally that is there already
+    " ON CONFLICT (day, kind, value, outcome)"
+    " DO UPDATE SET n = tally.n + excluded.n, gone = tally.gone + excluded.gone"
+)
 FIRST_WAIT, LONGEST_WAIT = 2, 256  # minutes, until a partner is tried again
 REPLAY_DAYS = 2  # how long a retry is recognised
 
@@ -161,6 +168,9 @@ class Store(Protocol):
 
     def holds(self) -> list[tuple[int, int, str]]:
         """Return the rows of `hold`."""
+
+    def tally(self, low: int, high: int) -> list[ROW]:
+        """Return the rows of `tally` from a day to before another (since 1970, UTC), in order."""
 
     def claim(self, partner: str, now: int) -> Untold | None:
         """Return what a partner is to be told next, due at `now`; nobody else gets it for a while.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bandeau.cli.ledger.opening import index_of, ledger_option, writing
+from bandeau.cli.ledger.opening import failing, index_of, ledger_option, writing
 from bandeau.ledger.entry import Reason
 
 _which = click.argument("which", metavar="INDEX|RECEIPT")
@@ -99,12 +99,16 @@ def log_audit(manifest: Path, url: str) -> None:
 @click.option(
     "--policy",
     type=click.Path(path_type=Path, exists=True),
-    required=True,
-    help="The policy file; it names the log.",
+    help="The policy file, which names the log: for a ledger from before there was one.",
 )
 @ledger_option
-def migrate(policy: Path, url: str) -> None:
-    """Bring a ledger of an earlier version up to date; what it was is kept beside it."""
+def migrate(policy: Path | None, url: str) -> None:
+    """Bring a ledger of an earlier version up to date; stop what writes to it before.
+
+    A ledger from before there was a log is kept beside the new one. One that is up to date is counted
+    anew where its tally is not what its records give.
+    """
     from bandeau.cli.ledger.migration import migrated  # noqa: PLC0415 (rarely needed)
 
-    click.echo(migrated(url, policy))
+    with failing():
+        click.echo(migrated(url, policy))

@@ -1,7 +1,9 @@
-"""From the ledgers before there was a log (schema 1 and 2, SQLite) to the one of today.
+"""From the ledgers of earlier schemas to the one of today.
 
-Every decision that is there is logged, in order, with the time and the choices that it had. That it was
-logged only now is what its place shows: after the entry of the key that was made for the log.
+Schema 3 had no tally: it gets one, counted out of its records. The ledgers before there was a log (1 and
+2, SQLite) become a new one: every decision that is there is logged, in order, with the time and the
+choices that it had. That it was logged only now is what its place shows: after the entry of the key that
+was made for the log.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from bandeau.decision.model import Decision, Event
 from bandeau.errors import BandeauError
 from bandeau.ledger.keys import Keys
 from bandeau.ledger.ledger import Ledger
-from bandeau.ledger.place import key_file
+from bandeau.ledger.log import Log
+from bandeau.ledger.place import POSTGRESQL, key_file, store_at, upgrade
 from bandeau.ledger.sqlite import SqliteStore, path_of
-from bandeau.ledger.store import SCHEMA_VERSION
+from bandeau.ledger.store import SCHEMA_VERSION, Batch, Head, Seen
 from bandeau.policy.file import load
 from bandeau.site import origin
 
@@ -30,17 +33,26 @@ _COUNTED = (
 )
 
 
-def migrated(url: str, policy: Path) -> str:
-    """Migrate a ledger and say what was done. Raises BandeauError, and leaves the file as it is."""
+def migrated(url: str, policy: Path | None) -> str:
+    """Migrate a ledger and say what was done. Raises BandeauError, and leaves the ledger as it is.
+
+    One that is up to date is counted anew where its tally is not what its records give.
+    """
+    if url.startswith(POSTGRESQL):
+        return _recounted(url)
     path = path_of(url)
     if not path.exists():
         raise BandeauError(f"{path}: there is no ledger")
     with closing(sqlite3.connect(path)) as old:
         version = _version(old)
-        if version == str(SCHEMA_VERSION):
-            return f"{path}: it is up to date"
+        if version in ("3", str(SCHEMA_VERSION)):
+            return _recounted(url)
         if version not in ("1", "2"):
             raise BandeauError(f"{path}: schema version {version} is not one that can be migrated")
+        if policy is None:
+            raise BandeauError(
+                f"{path}: a ledger of schema {version} needs --policy: it names the log"
+            )
         old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         fresh, before = (path.with_name(path.name + end) for end in (".new", f".schema-{version}"))
         fresh.unlink(missing_ok=True)
@@ -57,6 +69,23 @@ def migrated(url: str, policy: Path) -> str:
     path.rename(before)
     fresh.rename(path)
     return f"{path}: {count} decisions are in the log now; the ledger as it was is {before}"
+
+
+def _recounted(url: str) -> str:
+    upgrade(url)
+    store = store_at(url)
+    log, lacking = Log(store), 0
+
+    def make(head: Head | None, _: Seen) -> Batch | None:
+        nonlocal lacking
+        rows = log.lacking(head) if head else []
+        lacking = len(rows)
+        return Batch(head, {"tally": rows}) if head and rows else None
+
+    with closing(store):
+        store.commit(make)
+    done = f"its decisions are counted, {lacking} sums are new" if lacking else "it is up to date"
+    return f"{store.url}: {done}"
 
 
 def _version(old: sqlite3.Connection) -> str:

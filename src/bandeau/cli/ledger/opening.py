@@ -32,7 +32,7 @@ ledger_option = click.option(
 @contextmanager
 def reading(url: str) -> Iterator[Log]:
     """Open a ledger that exists, to read it; one line and exit code 2 otherwise."""
-    with _failing():
+    with failing():
         store = _existing(url)
         try:
             yield Log(store)
@@ -46,7 +46,7 @@ def writing(url: str, *, recovering: bool = False) -> Iterator[Ledger]:
 
     `recovering` takes a new key where there is none, and what would be refused.
     """
-    with _failing():
+    with failing():
         store = _existing(url)
         try:
             keys = Keys(key_file(url), new=recovering)
@@ -71,7 +71,8 @@ def index_of(which: str) -> int:
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
+def failing() -> Iterator[None]:
+    """Say what fails in one line, and exit with 2."""
     try:
         yield
     except (BandeauError, OSError) as error:
