@@ -77,12 +77,15 @@ _CLAIM = (
 )
 _HEAD = "SELECT origin, size, peaks, vkey, checkpoint FROM head WHERE id = 1"
 _AT_ONCE = (64, 8, 1)  # rows of one statement: six columns of 64 stay below the 999 parameters
+_SIZES = dict.fromkeys(COLUMNS, _AT_ONCE) | {
+    "tally": range(64, 0, -1)
+}  # a batch's is one statement
 _INSERT = {
     (table, rows): f"INSERT{' OR IGNORE' if table in ONCE else ''} INTO {table} VALUES "
     + ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
     + (ADDED if table == "tally" else "")
     for table, columns in COLUMNS.items()
-    for rows in _AT_ONCE
+    for rows in _SIZES[table]
 }
 
 
@@ -356,7 +359,7 @@ def _replays(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes,
 def _insert(database: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows, many with each statement: after each the interpreter's lock has to be won again."""
     at = 0
-    for size in _AT_ONCE:
+    for size in _SIZES[table]:
         while len(rows) - at >= size:
             values = [value for row in rows[at : at + size] for value in row]
             database.execute(_INSERT[table, size], values)
