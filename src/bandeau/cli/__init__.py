@@ -10,6 +10,7 @@ _COMMANDS = {
     "audit": ("audit", "Walk through a site's choices with a real browser, and judge what it saw."),
     "check": ("check", "Say everything that is wrong with a policy file."),
     "demo": ("demo", "Run the newspaper «La Lanterne» behind the gate, on loopback."),
+    "desk": ("desk", "Serve the privacy officer's pages."),
     "edge": ("edge", "Print what computes the state key where a cache is: a worker, or njs."),
     "explain": (
         "explain",

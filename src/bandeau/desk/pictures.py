@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import tempfile
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bandeau.desk.versions import read
 from bandeau.errors import BandeauError
 from bandeau.ledger.entry import Kind
 from bandeau.ledger.log import Log
@@ -45,7 +45,7 @@ def pictured(log: Log, folder: Path) -> Iterator[Path]:
     missing = [
         (path, shown, lang, size)
         for sha256 in snapshots(log)
-        for shown in [json.loads(log.document(sha256) or b"{}")]
+        for shown in [read(log, sha256)]
         for lang in shown.get("notice", {}).get("languages", {})
         for name, size in SIZES.items()
         if not (path := folder / picture(sha256, lang, name)).exists()

@@ -6,11 +6,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from html.parser import HTMLParser
 from typing import Any
 
 from bandeau.ledger import record
 from bandeau.ledger.entry import Kind
 from bandeau.ledger.log import Log
+
+_WITHIN = frozenset(("a", "abbr", "b", "bdi", "code", "em", "i", "span", "strong", "svg", "path"))
+_SILENT = frozenset(("style", "script"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +45,64 @@ def versions(log: Log, low: date, high: date) -> Iterator[Version]:
         if day_of(event.minute) > high or (until is not None and day_of(until) < low):
             continue
         sha256 = event.detail.split()[1]
-        shown = json.loads(log.document(sha256) or b"{}")
-        if "notice" in shown:
+        shown = read(log, sha256)
+        if shown:
             end = record.time(until) if until is not None else ""
             yield Version(event.index, sha256, record.time(event.minute), end, shown)
+
+
+def read(log: Log, sha256: str) -> dict[str, Any]:
+    """Return a snapshot; nothing where what is kept is none, as of ledgers before there were any."""
+    try:
+        shown = json.loads(log.document(sha256) or b"")
+        languages = shown["notice"]["languages"]
+    except (ValueError, TypeError, KeyError):
+        return {}
+    return shown if isinstance(languages, dict) else {}
+
+
+def said(shown: dict[str, Any]) -> list[str]:
+    """Return what a snapshot says to people, line by line: texts of the notice, then what is declared.
+
+    Markup and style are left out; `flat` of the whole has them.
+    """
+    lines = []
+    for lang, parts in sorted(shown["notice"]["languages"].items()):
+        for layer in ("first", "settings", "band"):
+            lines += [f"{lang} {layer}: {line}" for line in text(parts.get(layer, ""))]
+    for part in ("declared", "keep_days", "register"):
+        lines += flat(shown.get(part), part)
+    return lines
+
+
+def text(html: str) -> list[str]:
+    """Return the text of some HTML, a line for each block."""
+    reader = _Text()
+    reader.feed(html)
+    reader.close()
+    joined = (" ".join(line.split()) for line in "".join(reader.found).split("\n"))
+    return [line for line in joined if line]
+
+
+class _Text(HTMLParser):
+    """Collects text; what begins a block begins a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        self._silent += tag in _SILENT
+        self.found.append("" if tag in _WITHIN else "\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in _SILENT and self._silent > 0
+        self.found.append("" if tag in _WITHIN else "\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.found.append(data.replace("\n", " "))
 
 
 def flat(value: Any, place: str = "") -> Iterator[str]:
