@@ -31,9 +31,10 @@ from bandeau.gate.connections import seal
 from bandeau.gate.observe import Violations
 from bandeau.gate.verdict import STORAGE, Rules
 from bandeau.ledger import record
-from bandeau.ledger.ledger import Ledger, Retry, Stored
+from bandeau.ledger.ledger import Chosen, Ledger, Retry, Stored
 from bandeau.ledger.metrics import openmetrics
 from bandeau.ledger.receipt import SUFFIX, Receipt
+from bandeau.ledger.store import Account
 from bandeau.measure.count import device
 from bandeau.notice import Notice
 from bandeau.notice.form import Posted, local, read
@@ -99,6 +100,7 @@ class Asked:
     language: str
     at_edge: Callable[[], tuple[int, RawHeaders]]  # the answer to an edge
     objected: bool = False  # to audience measurement that needs no consent (rule J5)
+    account: Account | None = None  # of who is signed in, where the choice is the account's
 
     @property
     def json(self) -> bool:
@@ -111,7 +113,7 @@ class Change:
 
     `reply` takes what was stored, or None where a choice that `narrows` holds without a record.
     `withdrawn` are the purposes that it took away, `removals` the headers with which the reply
-    removes cookies, `swept` their names.
+    removes cookies, `swept` their names; `chosen` is the account's choice, stored with the decision.
     """
 
     decision: Decision
@@ -120,6 +122,7 @@ class Change:
     narrows: bool
     withdrawn: frozenset[str]
     removals: RawHeaders
+    chosen: Chosen | None = None
 
     @property
     def swept(self) -> tuple[str, ...]:
@@ -172,7 +175,11 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     purposes = desk.rules.purposes
     if not purposes:
         return problem(desk, asked, 404, "missing")
-    consent = asked.consent
+    consent, account = asked.consent, asked.account
+    if account and not account.known:
+        return problem(desk, asked, 503, "unavailable")
+    if posted.account != consent.account:  # told one reach, it would have another
+        return _moved(desk, asked, posted)
     event, named = event_of(
         posted.choice, consent.state, consent.granted, posted.purposes & purposes
     )
@@ -183,7 +190,8 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
         return _confirm(desk, asked, posted)
     decided = purposes - consent.asks | (named if event is Event.ADD else purposes)
     choice = Choice(desk.current.digest, granted, decided, desk.now())
-    after = Consent(state, granted, purposes - decided, consent.signal)
+    after = replace(consent, state=state, granted=granted, asks=purposes - decided)
+    value = encode(choice, desk.current.order, desk.key)
     removals = _removals(desk, asked, after)
 
     def reply(stored: Stored | None) -> Reply:
@@ -196,6 +204,7 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
         granted <= consent.granted,
         consent.granted - granted,
         removals,
+        (account, value) if account else None,
     )
 
 
@@ -340,8 +349,10 @@ def _kept(
 ) -> RawHeaders:
     """Return what a choice leaves on the visitor's device, our own cookie first, and takes from it."""
     value = encode(choice, desk.current.order, desk.key).encode("ascii")
-    headers: RawHeaders = [(b"set-cookie", _cookie(desk, asked.request, value)), *removals]
-    headers += _receipt_cookie(desk, asked, after, stored)
+    headers: RawHeaders = [*removals]
+    if not asked.account:  # an account's choice leaves nothing here, and alters nothing
+        headers = [(b"set-cookie", _cookie(desk, asked.request, value)), *removals]
+        headers += _receipt_cookie(desk, asked, after, stored)
     taken = asked.consent.granted - after.granted
     if taken and not _exempt_storage(desk):
         headers.append((b"clear-site-data", b'"storage"'))
@@ -406,7 +417,7 @@ def _record(
         layer=layer,
         device=device(agent) if agent else "unknown",
         snapshot=desk.snapshot,
-        replaces=_receipt_index(desk, asked.request),
+        replaces=_own_index(desk, asked),
     )
 
 
@@ -478,11 +489,16 @@ def _receipt_index(desk: Desk, request: Request) -> int | None:
     return index if sealed else None
 
 
+def _own_index(desk: Desk, asked: Asked) -> int | None:
+    """Return the place in the log of the choice in force: the account's, else what the cookie names."""
+    return asked.account.index if asked.account else _receipt_index(desk, asked.request)
+
+
 def _receipt(desk: Desk, asked: Asked) -> Reply:
     """Show a visitor the proof of their own choice, or how to get one; it is theirs to keep."""
     query = _query(asked)
     back = local(query.get("back", "/"))
-    index = _receipt_index(desk, asked.request) if asked.own else None
+    index = _own_index(desk, asked) if asked.own else None
     found = desk.ledger.receipt(index) if index is not None else None
     text = found.encode() if found else b""
     if found and query.get("format") == "tlog-proof":
@@ -553,15 +569,31 @@ def _confirm(desk: Desk, asked: Asked, posted: Posted) -> Reply:
     return Reply(409, _page_headers(desk, language), html.encode())
 
 
+def _moved(desk: Desk, asked: Asked, posted: Posted) -> Reply:
+    """Offer the choice anew to who signed in or out since it was offered: nothing of it is taken."""
+    if asked.json:
+        return Reply(409, _json_headers(), b'{"moved": true}')
+    language = posted.language or asked.language
+    html = desk.notice.settings(
+        language, asked.consent, back=posted.back, moved=True, objected=asked.objected
+    )
+    return Reply(409, _page_headers(desk, language), html.encode())
+
+
 def _settings(desk: Desk, asked: Asked) -> Reply:
     query = _query(asked)
     language = _language(desk, asked, query)
     if desk.elsewhere:
         return problem(desk, replace(asked, language=language), 404, "elsewhere")
-    confirm = query.get("confirm") == "1" and asked.consent.signal
+    again = query.get("confirm") == "1"
     back = local(query.get("back", "/"))
     html = desk.notice.settings(
-        language, asked.consent, back=back, confirm=confirm, objected=asked.objected
+        language,
+        asked.consent,
+        back=back,
+        confirm=again and asked.consent.signal,
+        moved=again and not asked.consent.signal and desk.rules.policy.account.enabled,
+        objected=asked.objected,
     )
     return Reply(200, _page_headers(desk, language), html.encode())
 
@@ -593,7 +625,8 @@ def _state_page(desk: Desk, asked: Asked) -> Reply:
 
 def _state(desk: Desk, consent: Consent) -> dict[str, Any]:
     granted = [purpose for purpose in desk.current.order if purpose in consent.granted]
-    return {"state": str(consent.state), "granted": granted}
+    account = {"account": True} if consent.account else {}
+    return {"state": str(consent.state), "granted": granted, **account}
 
 
 def _out(desk: Desk, asked: Asked) -> Reply:

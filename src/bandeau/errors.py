@@ -5,7 +5,8 @@ BandeauError
 ├── KeyFileError     the secret is missing, unreadable, or readable by others
 ├── LedgerError      decisions cannot be stored or read
 │   ├── LedgerBusyError   too many are waiting: come back later
-│   └── ConflictError     a retry that is not the request it claims to repeat
+│   ├── ConflictError     a retry that is not the request it claims to repeat
+│   └── MovedError        an account's choice is not the one any more that was read
 ├── RecordError      not a decision's record (our own mistake, or a file that was tampered with)
 ├── RulesetError     the inspector's rules, as they stand in their files (`audit.ruleset`)
 └── LexiconError     its lexicon or its list of notices, likewise (`audit.lexicon`)
@@ -58,6 +59,10 @@ class LedgerBusyError(LedgerError):
 
 class ConflictError(LedgerError):
     """An idempotency key that came before with another body, or from somebody else."""
+
+
+class MovedError(LedgerError):
+    """An account chose elsewhere since its choice was read: what is asked has to be worked out anew."""
 
 
 class RecordError(BandeauError):

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from werkzeug.local import LocalProxy
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bandeau.adapters.wsgi import Middleware, request_of
+from bandeau.adapters.wsgi import Account, Environ, Middleware, request_of
 from bandeau.decision.model import Consent
 from bandeau.errors import BandeauError
 from bandeau.site import Exchange, Site
@@ -38,7 +38,11 @@ class Bandeau:
     application any more.
     """
 
-    def __init__(self, app: Flask | None = None) -> None:
+    def __init__(
+        self, app: Flask | None = None, account: Callable[[], object] | None = None
+    ) -> None:
+        """`account` says who is signed in, where `[account]` is on; it has the request's context."""
+        self._account = account
         if app is not None:
             self.init_app(app)
 
@@ -58,13 +62,30 @@ class Bandeau:
             raise BandeauError("\n".join(problems))
         ledger = app.config.get("BANDEAU_LEDGER", "sqlite:///bandeau.db")
         site = Site.from_file(app.config["BANDEAU_POLICY"], str(ledger))
+        inner = app.wsgi_app.app if isinstance(app.wsgi_app, ProxyFix) else app.wsgi_app
+        try:
+            gate = Middleware(inner, site, self._who(app))
+        except BandeauError:
+            site.close()
+            raise
         weakref.finalize(app, site.close)
         app.extensions["bandeau"] = site
         app.jinja_env.globals.update(consent=consent, consent_placeholder=placeholder)
         if isinstance(app.wsgi_app, ProxyFix):
-            app.wsgi_app.app = Middleware(app.wsgi_app.app, site)
+            app.wsgi_app.app = gate
         else:
-            app.wsgi_app = Middleware(app.wsgi_app, site)  # type: ignore[method-assign]
+            app.wsgi_app = gate  # type: ignore[method-assign]
+
+    def _who(self, app: Flask) -> Account | None:
+        account = self._account
+        if account is None:
+            return None
+
+        def who(environ: Environ) -> object:
+            with app.request_context(dict(environ)):  # the application makes one of its own later
+                return account()
+
+        return who
 
 
 def needs(*purposes: str) -> Callable[[View], View]:

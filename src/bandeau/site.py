@@ -5,6 +5,7 @@ Here policy, decision, gate, notice and ledger are put together; none of them kn
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import logging
@@ -23,7 +24,7 @@ from bandeau.decision.model import Consent, Published
 from bandeau.decision.signals import opted_out
 from bandeau.decision.tcf import Platform, Unrecorded
 from bandeau.endpoints import Asked, Change, Desk
-from bandeau.errors import ConflictError, LedgerError, PolicyError
+from bandeau.errors import ConflictError, LedgerError, MovedError, PolicyError
 from bandeau.gate import connections, cookies, csp, guard
 from bandeau.gate import headers as heads
 from bandeau.gate.markup import Fragments, Frame
@@ -36,6 +37,7 @@ from bandeau.gate.verdict import STORAGE, Allowance, Rules, routed
 from bandeau.ledger.keys import Keys
 from bandeau.ledger.ledger import Ledger, Stored, Tell
 from bandeau.ledger.place import key_file, store_at
+from bandeau.ledger.store import Account
 from bandeau.ledger.switch import LEFT, Switch, switch_file
 from bandeau.measure import Views, view
 from bandeau.notice import Notice
@@ -62,6 +64,7 @@ _FORWARDED = frozenset(
 )
 
 
+UNKNOWN = Account(known=False)  # somebody may be signed in, and nobody can say who
 _REMEMBERED = 4096  # bytes of a head: what strangers send may take 4 MiB here and no more
 
 
@@ -194,6 +197,7 @@ class Site:
         self.pages = Pages(room) if room else None
         self.outbox = Outbox(policy, ledger, now) if policy.partners and self.layers else None
         self._said: dict[str, float] = {}
+        self._unreadable = float("-inf")
 
         @lru_cache(maxsize=256)
         def policies(allowance: Allowance, host: str, plain: bool) -> bytes:  # noqa: FBT001
@@ -230,7 +234,13 @@ class Site:
         store = store_at(ledger)
         try:
             keys = Keys(key_file(ledger), new=store.head() is None)
-            opened = Ledger(store, keys, origin(policy), keep_days=policy.proof.keep_days)
+            opened = Ledger(
+                store,
+                keys,
+                origin(policy),
+                keep_days=policy.proof.keep_days,
+                valid_days=policy.site.valid_days,
+            )
             return cls(policy, opened, observer=observer, switch=switch_file(key_file(ledger)))
         except BaseException:
             store.close()
@@ -272,9 +282,47 @@ class Site:
         """How much is enforced, as a part of the state of pages; "" for all of it, everywhere."""
         return f"{self._rollout} switched" if self._switch.on else self._rollout
 
-    def exchange(self, request: Request) -> Exchange:
-        """Take a request's head through the gate. Never raises for what a visitor sent."""
-        return Exchange(self, request)
+    def exchange(self, request: Request, account: object = None) -> Exchange:
+        """Take a request's head through the gate. Never raises for what a visitor sent.
+
+        `account` is the application's id of who is signed in, or None; it is kept nowhere.
+        """
+        known = self._hashed(account)
+        return Exchange(self, request, account=self._chosen(known) if known else None)
+
+    async def exchanged(self, request: Request, account: object = None) -> Exchange:
+        """Do what `exchange` does, with an event loop: a slow database holds up nobody else."""
+        known = self._hashed(account)
+        found = await asyncio.to_thread(self._chosen, known) if known else None
+        return Exchange(self, request, account=found)
+
+    def forget(self, account: str | int) -> None:
+        """Remove the choice of an account that is closed. Raises LedgerError.
+
+        The records of its decisions name nobody; who may want them removed too has to be asked before.
+        """
+        self.ledger.forget(str(account))
+
+    def _hashed(self, account: object) -> Account | None:
+        """Return whose choice holds; None for the device's own. What is no id is nobody's choice."""
+        if account in (None, "") or not self.policy.account.enabled:
+            return None
+        if account is UNKNOWN:
+            return UNKNOWN
+        if isinstance(account, str | int) and not isinstance(account, bool):
+            return Account(self.ledger.hashed(str(account)))
+        self._say_unreadable(f"an account is told by a str or int, not by {type(account).__name__}")
+        return UNKNOWN
+
+    def _chosen(self, account: Account) -> Account:
+        """Return an account with what it chose last; where that cannot be read nothing passes."""
+        if account is UNKNOWN:
+            return UNKNOWN
+        try:
+            return self.ledger.account(account.keys)
+        except LedgerError as error:
+            self._say_unreadable(str(error))
+            return replace(account, known=False)
 
     async def answer(self, exchange: Exchange, body: bytes) -> Reply:
         """Answer a request under the prefix; a choice is on disk before it is answered."""
@@ -283,7 +331,9 @@ class Site:
             return found
         try:
             tell = self._to_tell(exchange, found)
-            stored = await self.ledger.appended(found.decision, found.retry, tell)
+            stored = await self.ledger.appended(found.decision, found.retry, tell, found.chosen)
+        except MovedError:
+            return await self.answer(await asyncio.to_thread(self._anew, exchange), body)
         except LedgerError as error:
             return self._not_stored(exchange, found, error)
         return self._stored(found, stored)
@@ -295,10 +345,17 @@ class Site:
             return found
         try:
             tell = self._to_tell(exchange, found)
-            stored = self.ledger.append(found.decision, found.retry, tell)
+            stored = self.ledger.append(found.decision, found.retry, tell, found.chosen)
+        except MovedError:
+            return self.answer_sync(self._anew(exchange), body)
         except LedgerError as error:
             return self._not_stored(exchange, found, error)
         return self._stored(found, stored)
+
+    def _anew(self, exchange: Exchange) -> Exchange:
+        """Return an exchange as it is now that its account has chosen elsewhere."""
+        account = self._chosen(exchange.account) if exchange.account else None
+        return Exchange(self, exchange.request, account=account)
 
     async def recorded(self, exchange: Exchange) -> Exchange:
         """Record what a consent platform's string has changed, and return the exchange as it is then.
@@ -336,15 +393,18 @@ class Site:
         self._tell(change)
         return Exchange(self, exchange.request, change.reply(stored).headers)
 
-    def visitor(self, request: Request, ours: bytes | None = None) -> Visitor:
+    def visitor(
+        self, request: Request, ours: bytes | None = None, *, account: bool = False
+    ) -> Visitor:
         """Return what holds for a request; what cannot be read of it is no choice.
 
-        `ours` is the value of our cookie where the answer sets it anew.
+        `ours` stands for the value of our cookie, where the answer sets that anew or an `account` has
+        chosen; b"" where it has not.
         """
         sent, signals = request.every(b"cookie"), request.every(b"sec-gpc")
         small = sum(map(len, sent + signals)) + len(request.host) <= _REMEMBERED
         read = self._remembered if small else self._visitor_of
-        return read(request.scheme, request.host, sent, signals, ours, self._now())
+        return read(request.scheme, request.host, sent, signals, ours, account, self._now())
 
     def _visitor_of(
         self,
@@ -353,13 +413,16 @@ class Site:
         sent: tuple[bytes, ...],
         signals: tuple[bytes, ...],
         ours: bytes | None,
+        account: bool,  # noqa: FBT001 (a cache key has no names)
         now: int,
     ) -> Visitor:
         """Read the head of a request; the answer holds for a minute: `now` is in minutes, UTC."""
         origin = self._origin(scheme, host)
         if not origin.own and origin.host != "invalid":
             self._say_unknown(f"{scheme}://{host}")
-        found = {ours} if ours else _values(sent, endpoints.cookie_name(self.desk, scheme))
+        found = (
+            {ours} if ours is not None else _values(sent, endpoints.cookie_name(self.desk, scheme))
+        )
         choice = None
         if len(found) == 1 and origin.own:
             valid = self.policy.site.valid_days
@@ -367,6 +430,8 @@ class Site:
                 found.pop(), self.published, self._keys, now=now, valid_days=valid
             )
         consent = consent_of(choice, self.current, self.published, signal=opted_out(signals))
+        if account:
+            consent = replace(consent, account=True)
         unrecorded = None
         if self.platform:
             strings = _values(sent, self._string_cookie) if origin.own else ()
@@ -424,6 +489,7 @@ class Site:
         language: str,
         own: bool,  # noqa: FBT001 (as above)
         rollout: str,
+        account: bool = False,  # noqa: FBT001, FBT002 (as above)
     ) -> str:
         return heads.state_key(
             self.current.digest,
@@ -436,7 +502,7 @@ class Site:
             str(objected),
             language,
             str(own),
-            *filter(None, (rollout,)),
+            *filter(None, (rollout, "account" if account else "")),
         )
 
     def _parts_of(self, scheme: str, host: str) -> Parts:
@@ -461,6 +527,13 @@ class Site:
             self._said[origin] = now
             _log.warning("%r is not in [site] origins: served undecided; add it there", origin)
 
+    def _say_unreadable(self, why: str) -> None:
+        """Say that a signed-in visitor's choice cannot be read, once a minute at most."""
+        now = time.monotonic()
+        if now - self._unreadable >= 60.0:  # noqa: PLR2004
+            self._unreadable = now
+            _log.error("a signed-in visitor's choice cannot be read, so nothing passes: %s", why)
+
     def _stored(self, change: Change, stored: Stored | None) -> Reply:
         self._tell(change)
         return change.reply(stored)
@@ -469,7 +542,7 @@ class Site:
         """Grant nothing that is not on record; what takes away holds even without one."""
         if isinstance(error, ConflictError):
             return endpoints.problem(self.desk, exchange.asked, 409, "other")
-        if change.narrows:
+        if change.narrows and not exchange.account:  # an account's is nowhere but in the ledger
             self.ledger.unrecorded += 1
             _log.error("a refusal or withdrawal was obeyed but is not on record: %s", error)
             return self._stored(change, None)
@@ -520,13 +593,25 @@ def mode(policy: Policy, layers: frozenset[str]) -> str:
 class Exchange:
     """One request through the gate, and then its response."""
 
-    def __init__(self, site: Site, request: Request, kept: RawHeaders | None = None) -> None:
-        """`kept` is what the answer leaves on the device, our own cookie first: it is on record now."""
+    def __init__(
+        self,
+        site: Site,
+        request: Request,
+        kept: RawHeaders | None = None,
+        account: Account | None = None,
+    ) -> None:
+        """`kept` is what the answer leaves on the device, our own cookie first: it is on record now.
+
+        `account` is whose choice holds instead of the device's.
+        """
         self.site = site
         self.request = request
+        self.account = account
         self.kept = kept or []
         ours = self.kept[0][1].partition(b";")[0].partition(b"=")[2] if self.kept else None
-        self._visitor = visitor = site.visitor(request, ours)
+        if account:
+            ours = account.value
+        self._visitor = visitor = site.visitor(request, ours, account=account is not None)
         self.consent = visitor.consent
         self.allowance = visitor.allowance
         self.destination = request.first(b"sec-fetch-dest") or b""
@@ -564,6 +649,7 @@ class Exchange:
             self.language,
             self.at_edge,
             self._visitor.objected,
+            self.account,
         )
 
     @property
@@ -625,6 +711,7 @@ class Exchange:
             self.language,
             self._visitor.own,
             self.site.rollout,
+            consent.account,
         )
 
     @property

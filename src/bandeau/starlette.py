@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection, Request
 
 from bandeau.adapters import asgi
-from bandeau.adapters.asgi import ASGIApp, Receive, Scope, Send
+from bandeau.adapters.asgi import Account, ASGIApp, Receive, Scope, Send
 from bandeau.decision.model import Consent
 from bandeau.errors import BandeauError
 from bandeau.site import Exchange, Site
@@ -30,15 +30,21 @@ __all__ = ["Middleware", "Needs", "consent", "needs", "templates"]
 class Middleware:
     """The gate around an application; added last, it stands outermost.
 
-    The site is made as the application starts, and closed as it ends: a policy that cannot be used
-    stops the server with every problem. Without lifespan events it is made for the first request, which
-    then raises BandeauError, and closed with the process.
+    `account(scope)` says who is signed in, where the policy's `[account]` is on: what stands outside of
+    the gate has put it there. The site is made as the application starts, and closed as it ends: a
+    policy that cannot be used stops the server with every problem. Without lifespan events it is made
+    for the first request, which then raises BandeauError, and closed with the process.
     """
 
     def __init__(
-        self, app: ASGIApp, policy: str | Path, ledger: str = "sqlite:///bandeau.db"
+        self,
+        app: ASGIApp,
+        policy: str | Path,
+        ledger: str = "sqlite:///bandeau.db",
+        account: Account | None = None,
     ) -> None:
         self._app = app
+        self._account = account
         self._policy = policy
         self._ledger = ledger
         self._gate: asgi.Middleware | None = None
@@ -64,8 +70,13 @@ class Middleware:
 
     def _opened(self) -> asgi.Middleware:
         if self._gate is None:
-            self._gate = asgi.Middleware(self._app, Site.from_file(self._policy, self._ledger))
-            weakref.finalize(self._gate, self._gate.site.close)
+            site = Site.from_file(self._policy, self._ledger)
+            try:
+                self._gate = asgi.Middleware(self._app, site, self._account)
+            except BandeauError:
+                site.close()
+                raise
+            weakref.finalize(self._gate, site.close)
         return self._gate
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from inspect import isawaitable
 from typing import Any
 
-from bandeau.site import Exchange, Request, Site
+from bandeau.errors import PolicyError
+from bandeau.policy.check import speakers
+from bandeau.site import UNKNOWN, Exchange, Request, Site
 from bandeau.wire.headers import RawHeaders
 from bandeau.wire.messages import Reply
 
@@ -19,6 +22,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Account = Callable[
+    [Scope], object
+]  # a str or int for who is signed in, else None; or to be awaited
 
 _SCHEMES = {"ws": "http", "wss": "https"}
 _log = logging.getLogger("bandeau")
@@ -27,11 +33,19 @@ _BYPASSES = ("http.response.pathsend", "http.response.zerocopysend", "http.respo
 
 
 class Middleware:
-    """Wraps an ASGI application; `scope["bandeau"]` is the request's Consent."""
+    """Wraps an ASGI application; `scope["bandeau"]` is the request's Consent.
 
-    def __init__(self, app: ASGIApp, site: Site) -> None:
+    `account` says of a scope who is signed in, before the application sees it. Raises PolicyError where
+    `[account]` needs it, or does not.
+    """
+
+    def __init__(self, app: ASGIApp, site: Site, account: Account | None = None) -> None:
+        problems = speakers(site.policy, told=account is not None)
+        if problems:
+            raise PolicyError(problems)
         self.app = app
         self.site = site
+        self._account = account
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -40,7 +54,7 @@ class Middleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = await self.site.recorded(self.site.exchange(request_of(scope)))
+        exchange = await self.site.recorded(await self._exchange(scope))
         if exchange.endpoint:
             body = await read_body(receive, self.site.max_form)
             if body is None:
@@ -54,8 +68,19 @@ class Middleware:
             responder = Responder(exchange, send)
             await self.app(inner_scope(scope, exchange), receive, responder)
 
+    async def _exchange(self, scope: Scope) -> Exchange:
+        who: object = None
+        if self._account:
+            try:
+                who = self._account(scope)
+                who = await who if isawaitable(who) else who
+            except Exception:  # noqa: BLE001 (the owner's own code: it fails closed, and a page still comes)
+                _log.exception("who is signed in could not be told: nothing passes")
+                who = UNKNOWN
+        return await self.site.exchanged(request_of(scope), who)
+
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = self.site.exchange(request_of(scope))
+        exchange = await self._exchange(scope)
         if exchange.endpoint or exchange.reply:
             await receive()  # websocket.connect
             await send({"type": "websocket.close", "code": 1008})  # RFC 6455 7.4.1: policy

@@ -30,10 +30,14 @@ from bandeau.adapters.asgi import (
     request_of,
     send_reply,
 )
+from bandeau.errors import PolicyError
+from bandeau.gate import cookies
 from bandeau.gate.observe import Observed
 from bandeau.gate.response import Filtered
-from bandeau.site import Exchange, Request, Site
+from bandeau.policy.check import speakers
+from bandeau.site import UNKNOWN, Exchange, Request, Site
 from bandeau.wire.codings import CodingError
+from bandeau.wire.cookies import value_of
 from bandeau.wire.headers import RawHeaders, first, tokens, without
 from bandeau.wire.hosts import authority
 
@@ -59,6 +63,7 @@ _FORWARDED = (
 # What frameworks take for the address in place of the one that was judged: an edge may say so, no
 # visitor, who would be answered with another page, and the next visitor out of a cache as well.
 _CLAIMS = (b"x-original-url", b"x-rewrite-url", b"x-host", b"x-http-host-override")
+_OF_UPSTREAM = (b"date", b"bd-account")  # what it says of itself (ours has a date), and to us alone
 _FOR_UPSTREAM = (
     b"accept-encoding",
     b"bd-purposes",
@@ -89,6 +94,10 @@ class Proxy:
         limits: Limits | None = None,
         trusted: Sequence[str] = (),
     ) -> None:
+        """Raises PolicyError where `[account]` is on and nobody can be asked who is signed in."""
+        problems = speakers(site.policy, told=site.policy.account.ask is not None)
+        if problems:
+            raise PolicyError(problems)
         self.site = site
         self._upstream = upstream.rstrip("/")
         self._limits = limits or Limits()
@@ -100,11 +109,41 @@ class Proxy:
             await self._lifespan(receive, send)
             return
         request = self._request(scope)
-        exchange = await self.site.recorded(self.site.exchange(request))
+        who = await self._who(request)
+        exchange = await self.site.recorded(await self.site.exchanged(request, who))
         if scope["type"] == "websocket":
             await self._websocket(scope, exchange, receive, send)
         else:
             await self._http(scope, exchange, receive, send)
+
+    async def _who(self, request: Request) -> object:
+        """Ask the site who is signed in, where a visitor brings a cookie of its sessions.
+
+        It is asked each time, with no other cookies than technical ones: whoever has just signed out is
+        nobody any more. Where it does not say, nothing passes.
+        """
+        account, site = self.site.policy.account, self.site
+        sent = cookies.request(request.every(b"cookie"), site.rules.allowance(frozenset())).headers
+        names = [name.encode("ascii") for name in account.cookies]
+        if not any(value_of(line, name) for _, line in sent for name in names):
+            return None
+        headers: CIMultiDict[str] = CIMultiDict(Host=request.host)
+        headers["X-Forwarded-Host"], headers["X-Forwarded-Proto"] = request.host, request.scheme
+        for _, line in sent:
+            headers.add("Cookie", line.decode("latin-1"))
+        address = URL(f"{self._upstream}{account.ask}", encoded=True)
+        try:
+            async with asyncio.timeout(self._limits.head_seconds):
+                asked = self._session().get(address, headers=headers, allow_redirects=False)
+                async with asked as answer:
+                    told = answer.headers.getall("BD-Account", [])
+                    if answer.status in (200, 204) and len(told) < 2:  # noqa: PLR2004
+                        return told[0] if told else None
+                    fault = f"{answer.status} and {len(told)} accounts"
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            fault = _fault(error)
+        _log.error("%s does not say who is signed in, so nothing passes: %s", account.ask, fault)
+        return UNKNOWN
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -184,7 +223,7 @@ class Proxy:
             async with asyncio.timeout(self._limits.head_seconds) as patience:
                 async with self._ask(scope, exchange, receive) as response:
                     patience.reschedule(None)
-                    headers = without(end_to_end(response.raw_headers), b"date")  # ours has one
+                    headers = without(end_to_end(response.raw_headers), *_OF_UPSTREAM)
                     filtered = exchange.response(response.status, headers)
                     started = True
                     await send(
@@ -273,7 +312,8 @@ class Proxy:
             _log.warning("upstream refused a WebSocket: %s", _fault(error))
             await send({"type": "websocket.close", "code": 1014})  # bad gateway (IANA registry)
             return
-        answered = exchange.response(101, end_to_end(raw(upstream._response.raw_headers)))  # noqa: SLF001
+        told = end_to_end(raw(upstream._response.raw_headers))  # noqa: SLF001
+        answered = exchange.response(101, without(told, *_OF_UPSTREAM))
         kept = [p for p in answered.headers if not p[0].startswith(b"sec-websocket-")]
         await send({"type": "websocket.accept", "subprotocol": upstream.protocol, "headers": kept})
         await _relay(upstream, receive, send)

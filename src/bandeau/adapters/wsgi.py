@@ -12,27 +12,45 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from bandeau.site import Exchange, Request, Site
+from bandeau.errors import PolicyError
+from bandeau.policy.check import speakers
+from bandeau.site import UNKNOWN, Exchange, Request, Site
 from bandeau.wire.headers import RawHeaders
 from bandeau.wire.messages import Reply
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+Account = Callable[[Environ], object]  # a str or int for who is signed in, else None
 
 _log = logging.getLogger("bandeau")
 _UNPREFIXED = {"CONTENT_TYPE": b"content-type", "CONTENT_LENGTH": b"content-length"}  # PEP 3333
 
 
 class Middleware:
-    """Wraps a WSGI application."""
+    """Wraps a WSGI application.
 
-    def __init__(self, app: WSGIApp, site: Site) -> None:
+    `account` says of an environ who is signed in, before the application sees it. Raises PolicyError
+    where `[account]` needs it, or does not.
+    """
+
+    def __init__(self, app: WSGIApp, site: Site, account: Account | None = None) -> None:
+        problems = speakers(site.policy, told=account is not None)
+        if problems:
+            raise PolicyError(problems)
         self.app = app
         self.site = site
+        self._account = account
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        exchange = self.site.recorded_sync(self.site.exchange(request_of(environ)))
+        who: object = None
+        if self._account:
+            try:
+                who = self._account(environ)
+            except Exception:  # noqa: BLE001 (the owner's own code: it fails closed, and a page still comes)
+                _log.exception("who is signed in could not be told: nothing passes")
+                who = UNKNOWN
+        exchange = self.site.recorded_sync(self.site.exchange(request_of(environ), who))
         if exchange.endpoint:
             body = read_body(environ, self.site.max_form)
             reply = exchange.failure(413) if body is None else self.site.answer_sync(exchange, body)

@@ -39,6 +39,7 @@ class Consent:
     `granted` and `asks` are purpose ids; `asks` are those the notice has still to ask for (none:
     no first layer). `signal` says that the browser sent `Sec-GPC: 1`. `vendors` are those that a consent
     platform's string lets serve a granted purpose (`tcf.vendor_id`); none where there is no platform.
+    `account` says that it is the choice of who is signed in, on all devices, and not this device's.
     """
 
     state: State
@@ -46,6 +47,7 @@ class Consent:
     asks: frozenset[str] = frozenset()
     signal: bool = False
     vendors: frozenset[str] = frozenset()
+    account: bool = False
 
     @property
     def passes(self) -> frozenset[str]:

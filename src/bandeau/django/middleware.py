@@ -22,10 +22,10 @@ from django.utils.functional import SimpleLazyObject
 
 from bandeau.adapters.wsgi import inner_environ, read_body, request_of
 from bandeau.decision.model import Consent
-from bandeau.django.conf import site
-from bandeau.site import Exchange
+from bandeau.django.conf import PASTE_ACCOUNT, site, tells_who
+from bandeau.site import UNKNOWN, Exchange
 from bandeau.wire.headers import RawHeaders
-from bandeau.wire.messages import Reply
+from bandeau.wire.messages import Reply, Request
 
 _log = logging.getLogger("bandeau")
 # The visitor's own request while the site answers it: a view may send another one through the chain, as
@@ -45,13 +45,23 @@ class Middleware:
         if self.is_async:
             markcoroutinefunction(self)
         self.site = site()
+        self._accounts = self.site.policy.account.enabled
+        if self._accounts and not tells_who():
+            raise ImproperlyConfigured(f"[account] is on: {PASTE_ACCOUNT}")
 
     def __call__(self, request: HttpRequest) -> Any:
         if self.is_async:
             return self._async(request)
         if _answered.get():
             return self.get_response(_within(request, _answered.get()))
-        exchange = self.site.recorded_sync(self._exchange(request))
+        who: object = None
+        if self._accounts:
+            try:
+                who = _id(request.user)
+            except Exception:  # noqa: BLE001 (it fails closed, and a page still comes)
+                _log.exception("who is signed in could not be told: nothing passes")
+                who = UNKNOWN
+        exchange = self.site.recorded_sync(self.site.exchange(_request(request), who))
         _leave(request, exchange)
         if exchange.endpoint:
             body = _body(request, self.site.max_form)
@@ -69,7 +79,14 @@ class Middleware:
     async def _async(self, request: HttpRequest) -> Any:
         if _answered.get():
             return await self.get_response(_within(request, _answered.get()))
-        exchange = await self.site.recorded(self._exchange(request))
+        who: object = None
+        if self._accounts:
+            try:
+                who = _id(await request.auser())
+            except Exception:  # noqa: BLE001 (it fails closed, and a page still comes)
+                _log.exception("who is signed in could not be told: nothing passes")
+                who = UNKNOWN
+        exchange = await self.site.recorded(await self.site.exchanged(_request(request), who))
         _leave(request, exchange)
         if exchange.endpoint:
             body = _body(request, self.site.max_form)
@@ -84,14 +101,15 @@ class Middleware:
         finally:
             _answered.reset(token)
 
-    def _exchange(self, request: HttpRequest) -> Exchange:
-        environ = {
-            "SERVER_NAME": "",
-            "SERVER_PORT": "",
-            **request.META,
-            "wsgi.url_scheme": request.scheme,
-        }
-        return self.site.exchange(request_of(environ))
+
+def _request(request: HttpRequest) -> Request:
+    scheme = {"wsgi.url_scheme": request.scheme}
+    return request_of({"SERVER_NAME": "", "SERVER_PORT": "", **request.META, **scheme})
+
+
+def _id(user: Any) -> str | None:
+    """Return a user's primary key; None for who is not signed in."""
+    return str(user.pk) if user.is_authenticated else None
 
 
 class ConsentHttpRequest(HttpRequest):  # type: ignore[misc]

@@ -32,6 +32,7 @@ from bandeau.errors import (
     KeyFileError,
     LedgerBusyError,
     LedgerError,
+    MovedError,
     RecordError,
 )
 from bandeau.ledger import entry, note, record, tally
@@ -39,7 +40,7 @@ from bandeau.ledger.entry import SALT, Entry, Kind, Reason
 from bandeau.ledger.keys import Keys, derive
 from bandeau.ledger.log import Log
 from bandeau.ledger.receipt import Receipt
-from bandeau.ledger.store import REPLAY_DAYS, Batch, Head, Make, Replay, Seen, Store
+from bandeau.ledger.store import REPLAY_DAYS, Account, Batch, Head, Make, Replay, Seen, Store
 from bandeau.ledger.tree import Growth, Tree, grow, inclusion, leaf
 
 QUEUE = 10_000  # decisions waiting for the writer; beyond that visitors are told to come back
@@ -73,6 +74,7 @@ class Stored:
 
 
 Tell = Sequence[tuple[str, str]]  # partners' ids, and what each is told of a withdrawal
+Chosen = tuple[Account, str]  # a signed-in visitor's choice as it was read, and what it is to be
 _Sealed = tuple[bytes, bytes]  # a retry's key as it is stored, and what binds it: keyed hashes
 
 
@@ -85,6 +87,7 @@ class _Waiting:
     done: Future[Stored] | asyncio.Future[Stored]
     loop: asyncio.AbstractEventLoop | None = None  # where `done` is asyncio's
     tell: Tell = ()
+    chosen: Chosen | None = None
 
     def wanted(self) -> bool:
         """Say whether somebody still waits for it, once the writer has come to it."""
@@ -134,13 +137,14 @@ class Ledger(Log):
         origin: str,
         *,
         keep_days: int | None = None,
+        valid_days: int | None = None,
         recovering: bool = False,
         now: Callable[[], int] = lambda: int(time.time() // 60),
     ) -> None:
         """Open the log, or begin it under `origin`; `now` counts minutes since 1970, UTC.
 
-        With `keep_days` the writer removes older records, once a day. `recovering` opens what would be
-        refused, to `recover` it.
+        With `keep_days` the writer removes older records, once a day, and with `valid_days` accounts'
+        older choices. `recovering` opens what would be refused, to `recover` it.
         Raises LedgerError for a log that this key did not sign or that is behind its mark.
         """
         super().__init__(store)
@@ -153,7 +157,7 @@ class Ledger(Log):
         self._starting = threading.Lock()
         self._writer: tuple[int, threading.Thread] | None = None
         self._snapshots: set[int] = set()
-        self._keep_days = keep_days
+        self._keep_days, self._valid_days = keep_days, valid_days
         self._forgotten = self._retained = 0
         self._marked = 0.0
         self._patience = WeakKeyDictionary[asyncio.AbstractEventLoop, _Patience]()
@@ -179,32 +183,47 @@ class Ledger(Log):
         return self._waiting.qsize()
 
     def submit(
-        self, decision: Decision, retry: Retry | None = None, tell: Tell = ()
+        self,
+        decision: Decision,
+        retry: Retry | None = None,
+        tell: Tell = (),
+        chosen: Chosen | None = None,
     ) -> Future[Stored]:
         """Queue a decision; the future is done when it is on disk and signed.
 
-        What partners are to be told is in the outbox with it, or neither is.
+        What partners are to be told, and what an account has chosen, is stored with it, or nothing is.
         Raises RecordError for what is no record, LedgerBusyError when too many are waiting. The future
-        fails with LedgerError, and with ConflictError for a retry that repeats nothing.
+        fails with LedgerError: with ConflictError for a retry that repeats nothing, with MovedError
+        where the account chose something else since it was read.
         """
         done: Future[Stored] = Future()
-        self._queue(decision, retry, tell, done)
+        self._queue(decision, retry, tell, chosen, done)
         return done
 
-    def append(self, decision: Decision, retry: Retry | None = None, tell: Tell = ()) -> Stored:
+    def append(
+        self,
+        decision: Decision,
+        retry: Retry | None = None,
+        tell: Tell = (),
+        chosen: Chosen | None = None,
+    ) -> Stored:
         """Store a decision, and return once it is on disk and signed."""
         try:
-            return self.submit(decision, retry, tell).result(WAIT_SECONDS)
+            return self.submit(decision, retry, tell, chosen).result(WAIT_SECONDS)
         except FutureTimeoutError:
             raise LedgerBusyError(f"not stored in {WAIT_SECONDS:.0f} s") from None
 
     async def appended(
-        self, decision: Decision, retry: Retry | None = None, tell: Tell = ()
+        self,
+        decision: Decision,
+        retry: Retry | None = None,
+        tell: Tell = (),
+        chosen: Chosen | None = None,
     ) -> Stored:
         """Do what `append` does, for callers with an event loop."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Stored] = loop.create_future()
-        self._queue(decision, retry, tell, done, loop)
+        self._queue(decision, retry, tell, chosen, done, loop)
         patience = self._patience.get(loop)
         if patience is None:
             patience = self._patience[loop] = _Patience()
@@ -213,6 +232,25 @@ class Ledger(Log):
             return await done
         finally:
             patience.end(done)
+
+    def hashed(self, who: str) -> tuple[bytes, ...]:
+        """Return what stands for an account instead of its id: keyed hashes, the newest key's first."""
+        return tuple(
+            hmac.digest(key, who.encode("utf-8", "surrogatepass"), "sha256")
+            for key in self.keys.derived("account")
+        )
+
+    def account(self, keys: tuple[bytes, ...]) -> Account:
+        """Return what an account has chosen last. Raises LedgerError."""
+        found = self.store.accounts(keys)
+        value, index = max(found.values(), key=lambda row: row[1], default=("", None))
+        return Account(keys, value.encode("ascii", "replace"), index)
+
+    def forget(self, who: str) -> None:
+        """Remove an account's choice; the records, which name nobody, stay."""
+        keys = self.hashed(who)
+        self.store.commit(lambda head, _: Batch(_there(head), left=keys))
+        self.store.scrub()
 
     def publish(self, policy: Published) -> None:
         """Remember a policy for as long as cookies may quote it; a known one is left as it is."""
@@ -403,6 +441,7 @@ class Ledger(Log):
         decision: Decision,
         retry: Retry | None,
         tell: Tell,
+        chosen: Chosen | None,
         done: Future[Stored] | asyncio.Future[Stored],
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
@@ -412,7 +451,7 @@ class Ledger(Log):
         self._awake()
         if self._waiting.qsize() >= QUEUE:
             raise LedgerBusyError(f"{QUEUE} decisions are waiting already")
-        self._waiting.put(_Waiting(line, decision.replaces, day, retry, done, loop, tell))
+        self._waiting.put(_Waiting(line, decision.replaces, day, retry, done, loop, tell, chosen))
 
     def _refer(self, decision: Decision) -> None:
         """See that a decision refers to a snapshot that was logged before it."""
@@ -508,8 +547,9 @@ class Ledger(Log):
                 raise _OtherKeyError(self.vkey)
             return self._made(_there(head), seen, batch, sealed, results)
 
+        accounts = [key for one in batch if one.chosen for key in one.chosen[0].keys]
         try:
-            self._tried(make, keys)
+            self._tried(make, keys, accounts)
         except Exception as error:  # noqa: BLE001 (whatever it was, every visitor gets an answer)
             self.failed = str(error)
             _log.error("%d decisions were not stored: %s", len(batch), error)
@@ -526,7 +566,12 @@ class Ledger(Log):
                 with contextlib.suppress(RuntimeError):  # it is closed: nobody waits any more
                     loop.call_soon_threadsafe(_tell, some)
 
-    def _tried(self, make: Make, keys: Callable[[], Sequence[bytes]] = tuple) -> None:
+    def _tried(
+        self,
+        make: Make,
+        keys: Callable[[], Sequence[bytes]] = tuple,
+        accounts: Sequence[bytes] = (),
+    ) -> None:
         """Commit; where another process rotated the key, read the key file again and go on with it."""
         signed: Head | None = None
 
@@ -538,7 +583,7 @@ class Ledger(Log):
 
         for _ in range(_ROTATIONS):
             try:
-                self.store.commit(seen, keys())
+                self.store.commit(seen, keys(), accounts)
             except _OtherKeyError:
                 self.keys.reread()
                 self._signer = self._opened(self.origin)
@@ -566,9 +611,11 @@ class Ledger(Log):
         entries, records, salted = (batch.rows.setdefault(table, []) for table in _OF_A_DECISION)
         first: dict[bytes, int] = {}  # a retry's key to the place where it came first
         repeated: list[tuple[int, int]] = []
+        standing = {key: at for key, (_, at) in seen.accounts.items()}
+        choices: dict[bytes, tuple[str, int, int]] = {}
         for place, one in enumerate(waiting):
             replays = sealed[place]
-            known = [(seen[key], bound) for key, bound in replays if key in seen]
+            known = [(seen.replays[key], bound) for key, bound in replays if key in seen.replays]
             if known:
                 results[place] = self._replayed(*known[0])
                 continue
@@ -578,6 +625,15 @@ class Ledger(Log):
             if one.replaces is not None and one.replaces >= index:
                 results[place] = LedgerError(f"there is no decision {one.replaces} to replace")
                 continue
+            if one.chosen:
+                account, value = one.chosen
+                now_at = max((standing[k] for k in account.keys if k in standing), default=None)
+                if now_at != account.index:
+                    results[place] = MovedError("the account has chosen something else meanwhile")
+                    continue
+                standing[account.keys[0]] = index
+                choices[account.keys[0]] = (value, index, now)
+                batch.left = [*batch.left, *account.keys[1:]]
             if replays:
                 first[replays[0][0]] = place
             salt = salts[SALT * place : SALT * (place + 1)]
@@ -605,9 +661,13 @@ class Ledger(Log):
         for place, earlier in repeated:
             same = sealed[place] == sealed[earlier]
             results[place] = results[earlier] if same else _conflict()
+        for key, row in choices.items():
+            batch.add("account", key, *row)
         today = waiting[0].day
         if self._forgotten != today:
             self._forgotten, batch.forget = today, today - REPLAY_DAYS
+            if self._valid_days:
+                batch.lapsed = now - self._valid_days * _DAY
         return batch
 
     def _grown(

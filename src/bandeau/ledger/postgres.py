@@ -31,6 +31,7 @@ from bandeau.ledger.store import (
     ADDED,
     COLUMNS,
     FIRST_WAIT,
+    LATEST,
     LONGEST_WAIT,
     ONCE,
     SCHEMA_VERSION,
@@ -40,6 +41,7 @@ from bandeau.ledger.store import (
     Kept,
     Make,
     Replay,
+    Seen,
     Untold,
 )
 from bandeau.ledger.tally import ROW
@@ -106,6 +108,10 @@ CREATE TABLE IF NOT EXISTS outbox (
     idx bigint, partner text, minute bigint NOT NULL, detail text NOT NULL, due bigint NOT NULL,
     tries integer NOT NULL, PRIMARY KEY (partner, idx))
 """
+_ACCOUNT = """
+CREATE TABLE IF NOT EXISTS account (
+    key bytea PRIMARY KEY, value text NOT NULL, idx bigint NOT NULL, minute bigint NOT NULL)
+"""
 _CLAIM = f"""
 UPDATE outbox SET due = %(now)s + LEAST({FIRST_WAIT} << LEAST(tries, 20), {LONGEST_WAIT}),
     tries = tries + 1 WHERE (partner, idx) = (
@@ -125,6 +131,7 @@ _TYPES = {
     "hold": ("bigint", "bigint", "text"),
     "outbox": ("bigint", "text", "bigint", "text", "bigint", "integer"),
     "tally": ("integer", "text", "text", "text", "bigint", "bigint"),
+    "account": ("bytea", "text", "bigint", "bigint"),
 }
 _MONTHLY = ("record", "record_key")
 
@@ -134,11 +141,20 @@ def _insert(table: str) -> str:
     if table in _MONTHLY:
         names, types = (*names, "month"), (*types, "integer")
     arrays = ", ".join(f"%b::{one}[]" for one in types)
-    there = ADDED if table == "tally" else " ON CONFLICT DO NOTHING" if table in ONCE else ""
     return (
         f"INSERT INTO {table} ({', '.join(names)})"  # noqa: S608 (names of ours)
-        f" SELECT * FROM unnest({arrays}){there}"
+        f" SELECT * FROM unnest({arrays}){_instead(table)}"
     )
+
+
+def _instead(table: str) -> str:
+    if table == "tally":
+        return ADDED
+    if table in ONCE:
+        return " ON CONFLICT DO NOTHING"
+    key, *others = COLUMNS[table]
+    moved = ", ".join(f"{one} = excluded.{one}" for one in others)
+    return f" ON CONFLICT ({key}) DO UPDATE SET {moved}" if table in LATEST else ""
 
 
 _INSERT = {table: _insert(table) for table in COLUMNS}
@@ -155,6 +171,7 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_locks USING (pid)
     AND clock_timestamp() - xact_start > current_setting('lock_timeout')::interval / 2
 """
 _REPLAYS = "SELECT key, bound, idx, size FROM replay WHERE key = ANY(%b::bytea[])"
+_ACCOUNTS = "SELECT key, value, idx FROM account WHERE key = ANY(%b::bytea[])"
 _THERE = "SELECT m FROM unnest(%s::integer[]) AS m WHERE to_regclass('record_' || m) IS NOT NULL"
 _MONTHS = (
     "SELECT substr(inhrelid::regclass::text, length('record_') + 1)::integer"
@@ -202,12 +219,14 @@ class PostgresStore:
                 )
                 raise LedgerError(f"{self.url}: schema version {version} is not ours; {remedy}")
 
-    def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
+    def commit(
+        self, make: Make, keys: Iterable[bytes] = (), accounts: Iterable[bytes] = ()
+    ) -> None:
         """See `store.Store`. Where the connection is lost on the way, it goes on with another.
 
         A batch whose COMMIT was sent and never answered is looked for before anything is made again.
         """
-        asked = list(keys)
+        asked = list(keys), list(accounts)
         sent: Batch | None = None
         known, deadline = False, 0.0
         with self._line(reading=False) as line, self._said("not stored"):
@@ -305,6 +324,10 @@ class PostgresStore:
         )
         return [(r[0], r[1], r[2], r[3], r[4], r[5]) for r in self._rows(sql, low, high)]
 
+    def accounts(self, keys: Iterable[bytes]) -> dict[bytes, tuple[str, int]]:
+        """See `store.Store`."""
+        return {key: (value, index) for key, value, index in self._rows(_ACCOUNTS, list(keys))}
+
     def claim(self, partner: str, now: int) -> Untold | None:
         """See `store.Store`."""
         values = {"partner": partner, "now": now}
@@ -388,13 +411,20 @@ class PostgresStore:
     # -- writing -----------------------------------------------------------------------------------
 
     def _next(
-        self, database: Database, make: Make, keys: list[bytes], sent: Batch | None
+        self,
+        database: Database,
+        make: Make,
+        asked: tuple[list[bytes], list[bytes]],
+        sent: Batch | None,
     ) -> tuple[Head | None, Batch | None]:
         """Hold the head, and return it with what is to be written; `sent` where that is in already."""
         with database.pipeline():
             database.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
             held = database.execute(f"{_HEAD} FOR UPDATE".encode(), binary=True)
-            answered = database.execute(_REPLAYS, [keys], binary=True) if keys else None
+            answered, chosen = (
+                database.execute(sql, [keys], binary=True) if keys else ()
+                for sql, keys in zip((_REPLAYS, _ACCOUNTS), asked, strict=True)
+            )
             there = database.execute(_THERE, [self._months])
         row = held.fetchone()
         if row is None:  # nothing to hold yet
@@ -404,7 +434,9 @@ class PostgresStore:
         self._months = [month for (month,) in there]
         if sent and _is_in(database, sent):
             return head, sent
-        return head, make(head, {key: Replay(*rest) for key, *rest in answered or ()})
+        replays = {key: Replay(*rest) for key, *rest in answered}
+        accounts = {key: (value, index) for key, value, index in chosen}
+        return head, make(head, Seen(replays, accounts))
 
     def _prepare(self, database: Database, batch: Batch) -> None:
         """Do what takes round trips of its own, and is seldom: new months, and what goes."""
@@ -424,7 +456,8 @@ class PostgresStore:
                 with contextlib.suppress(errors.UndefinedTable):  # dropped since
                     self._vacuum(database, f"{table}_{name.split()[1]}", deadline)
             database.execute("DELETE FROM meta WHERE name = %s AND value = %s", [name, value])
-        database.execute("VACUUM replay")
+        for table in ("replay", "account"):
+            database.execute(f"VACUUM {table}".encode())
         with contextlib.suppress(errors.InsufficientPrivilege):
             database.execute("SELECT pg_switch_wal()")
             database.execute("CHECKPOINT")
@@ -554,10 +587,12 @@ def _made(database: Database) -> str | None:
                 database.execute(_TALLY)
                 row = ["schema_version", str(SCHEMA_VERSION)]
                 database.execute("INSERT INTO meta VALUES (%s, %s)", row)
-    if database.execute("SELECT to_regclass('outbox')").fetchall() == [(None,)]:
+    lacking = "SELECT to_regclass('outbox') IS NULL OR to_regclass('account') IS NULL"
+    if database.execute(lacking).fetchall() == [(True,)]:
         with database.transaction():  # which older ledgers of this schema lack
             database.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-            database.execute(_OUTBOX)
+            for table in (_OUTBOX, _ACCOUNT):
+                database.execute(table)
     found = database.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
     return str(found[0]) if found else None
 
@@ -618,6 +653,10 @@ def _put(database: Database, head: Head | None, batch: Batch) -> None:
             database.execute("DELETE FROM hold WHERE idx = ANY(%s)", [list(batch.released)])
         if batch.forget:
             database.execute("DELETE FROM replay WHERE day < %s", [batch.forget])
+        if batch.left:
+            database.execute("DELETE FROM account WHERE key = ANY(%s)", [list(batch.left)])
+        if batch.lapsed:
+            database.execute("DELETE FROM account WHERE minute < %s", [batch.lapsed])
         values = [new.origin, *size, new.peaks, new.vkey, new.checkpoint]
         database.execute(_MOVE if head else _BEGIN, values)
         database.execute("COMMIT")

@@ -21,6 +21,7 @@ from bandeau.ledger.store import (
     ADDED,
     COLUMNS,
     FIRST_WAIT,
+    LATEST,
     LONGEST_WAIT,
     ONCE,
     SCHEMA_VERSION,
@@ -30,6 +31,7 @@ from bandeau.ledger.store import (
     Kept,
     Make,
     Replay,
+    Seen,
     Untold,
 )
 from bandeau.ledger.tally import ROW
@@ -69,6 +71,11 @@ CREATE TABLE IF NOT EXISTS outbox (
     idx INTEGER, partner TEXT, minute INTEGER NOT NULL, detail TEXT NOT NULL, due INTEGER NOT NULL,
     tries INTEGER NOT NULL, PRIMARY KEY (partner, idx)) WITHOUT ROWID
 """
+_ACCOUNT = """
+CREATE TABLE IF NOT EXISTS account (
+    key BLOB PRIMARY KEY, value TEXT NOT NULL, idx INTEGER NOT NULL, minute INTEGER NOT NULL)
+    WITHOUT ROWID
+"""
 _DUE = "SELECT idx FROM outbox WHERE partner = ?1 AND due <= ?2 ORDER BY due, idx LIMIT 1"
 _CLAIM = (
     f"UPDATE outbox SET due = ?2 + MIN({FIRST_WAIT} << MIN(tries, 20), {LONGEST_WAIT}),"  # noqa: S608
@@ -80,8 +87,14 @@ _AT_ONCE = (64, 8, 1)  # rows of one statement: six columns of 64 stay below the
 _SIZES = dict.fromkeys(COLUMNS, _AT_ONCE) | {
     "tally": range(64, 0, -1)
 }  # a batch's is one statement
+
+
+def _instead(table: str) -> str:
+    return " OR IGNORE" if table in ONCE else " OR REPLACE" if table in LATEST else ""
+
+
 _INSERT = {
-    (table, rows): f"INSERT{' OR IGNORE' if table in ONCE else ''} INTO {table} VALUES "
+    (table, rows): f"INSERT{_instead(table)} INTO {table} VALUES "
     + ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
     + (ADDED if table == "tally" else "")
     for table, columns in COLUMNS.items()
@@ -147,13 +160,16 @@ class SqliteStore:
             )
             raise LedgerError(f"{self.path}: schema version {version} is not ours; {remedy}")
 
-    def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
+    def commit(
+        self, make: Make, keys: Iterable[bytes] = (), accounts: Iterable[bytes] = ()
+    ) -> None:
         """See `store.Store`."""
         with self._writing, self._said("not stored"):
             database = self._write
             _begun(database)
             try:
-                batch = make(_head(database), _replays(database, list(keys)))
+                seen = Seen(_replays(database, list(keys)), _accounts(database, list(accounts)))
+                batch = make(_head(database), seen)
                 if batch:
                     _put(database, batch)
                 database.execute("COMMIT")
@@ -216,6 +232,11 @@ class SqliteStore:
             " ORDER BY day, kind, value, outcome"
         )
         return [(r[0], r[1], r[2], r[3], r[4], r[5]) for r in self._rows(sql, low, high)]
+
+    def accounts(self, keys: Iterable[bytes]) -> dict[bytes, tuple[str, int]]:
+        """See `store.Store`."""
+        with self._reading, self._said("cannot be read"):
+            return _accounts(self._read, list(keys))
 
     def claim(self, partner: str, now: int) -> Untold | None:
         """See `store.Store`."""
@@ -330,7 +351,8 @@ def _made(database: sqlite3.Connection) -> None:
                 database.execute(statement)
             row = ("schema_version", str(SCHEMA_VERSION))
             database.execute("INSERT INTO meta VALUES (?, ?)", row)
-        database.execute(_OUTBOX)  # which older ledgers of this schema lack
+        for table in (_OUTBOX, _ACCOUNT):  # which older ledgers of this schema lack
+            database.execute(table)
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:
@@ -353,6 +375,16 @@ def _replays(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes,
             some,
         )
         found.update((row[0], Replay(*row[1:])) for row in rows)
+    return found
+
+
+def _accounts(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, tuple[str, int]]:
+    found: dict[bytes, tuple[str, int]] = {}
+    for start in range(0, len(keys), _MANY):
+        some = keys[start : start + _MANY]
+        marks = ", ".join("?" * len(some))
+        sql = f"SELECT key, value, idx FROM account WHERE key IN ({marks})"  # noqa: S608 (marks)
+        found.update((row[0], (row[1], row[2])) for row in database.execute(sql, some))
     return found
 
 
@@ -381,6 +413,9 @@ def _put(database: sqlite3.Connection, batch: Batch) -> None:
     database.executemany("DELETE FROM hold WHERE idx = ?", [(index,) for index in batch.released])
     if batch.forget:
         database.execute("DELETE FROM replay WHERE day < ?", (batch.forget,))
+    database.executemany("DELETE FROM account WHERE key = ?", [(key,) for key in batch.left])
+    if batch.lapsed:
+        database.execute("DELETE FROM account WHERE minute < ?", (batch.lapsed,))
     head = batch.head
     new = (head.origin, head.tree.size, head.peaks, head.vkey, head.checkpoint)
     grown = len(batch.rows.get("entry", ()))

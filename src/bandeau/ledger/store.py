@@ -11,6 +11,7 @@
     outbox      idx, partner, minute, detail, due, tries    withdrawals that partners are yet to be told
     hold        idx, minute, reason                 records that must not be erased
     tally       day, kind, value, outcome, n, gone  sums of decisions, never who (see `tally`)
+    account     key, value, idx, minute             what signed-in visitors chose last; erasable
     head        the log's name, size, peaks, signing key and newest checkpoint: one row
 
 Everything that changes the log goes through `commit`, in one transaction that holds the head: writers
@@ -39,8 +40,10 @@ COLUMNS = {
     "hold": ("idx", "minute", "reason"),
     "outbox": ("idx", "partner", "minute", "detail", "due", "tries"),
     "tally": ("day", "kind", "value", "outcome", "n", "gone"),
+    "account": ("key", "value", "idx", "minute"),
 }
 ONCE = ("document", "policy", "hold")  # tables where a row that is there already stays as it is
+LATEST = ("account",)  # and where a new one takes its place
 ADDED = (  # to a row of the tally that is there already
     " ON CONFLICT (day, kind, value, outcome)"
     " DO UPDATE SET n = tally.n + excluded.n, gone = tally.gone + excluded.gone"
@@ -80,6 +83,8 @@ class Batch:
     before: int = 0  # and all of those before this index, but for the ones on hold
     released: Sequence[int] = ()  # holds to lift
     forget: int = 0  # replays of days before this one
+    left: Sequence[bytes] = ()  # accounts' keys to remove
+    lapsed: int = 0  # and all accounts' choices of before this minute
 
     def add(self, table: str, *row: Any) -> None:
         """Add a row."""
@@ -93,6 +98,20 @@ class Replay:
     bound: bytes
     index: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A signed-in visitor's choice, by whose it is without saying who.
+
+    `keys` are keyed hashes of the application's id, the one to write under first; `value` is the choice
+    as a cookie's value, b"" for none, and `index` its decision's. What is not `known` could not be read.
+    """
+
+    keys: tuple[bytes, ...] = ()
+    value: bytes = b""
+    index: int | None = None
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +144,14 @@ class Event:
     detail: str
 
 
-Seen = Mapping[bytes, Replay]
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a transaction sees of what it is about, by key: answered requests; choices and indexes."""
+
+    replays: Mapping[bytes, Replay]
+    accounts: Mapping[bytes, tuple[str, int]]
+
+
 Make = Callable[[Head | None, Seen], Batch | None]
 
 
@@ -136,8 +162,10 @@ class Store(Protocol):
     address: str  # as it is connected to
     session: object  # another one where another server may have come to answer
 
-    def commit(self, make: Make, keys: Iterable[bytes] = ()) -> None:
-        """Hold the head, let `make` see it and the replays of `keys`, write what it returns, durably.
+    def commit(
+        self, make: Make, keys: Iterable[bytes] = (), accounts: Iterable[bytes] = ()
+    ) -> None:
+        """Hold the head, let `make` see it, the replays of `keys` and `accounts`; write what it returns.
 
         Either all of it is on disk when this returns, or none of it happened. None writes nothing.
         """
@@ -171,6 +199,9 @@ class Store(Protocol):
 
     def tally(self, low: int, high: int) -> list[ROW]:
         """Return the rows of `tally` from a day to before another (since 1970, UTC), in order."""
+
+    def accounts(self, keys: Iterable[bytes]) -> dict[bytes, tuple[str, int]]:
+        """Return what accounts chose last, by key: the choice as a cookie's value, and its index."""
 
     def claim(self, partner: str, now: int) -> Untold | None:
         """Return what a partner is to be told next, due at `now`; nobody else gets it for a while.

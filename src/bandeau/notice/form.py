@@ -15,7 +15,8 @@ MAX_HELD = 200  # items that a page may say it missed
 class Posted:
     """A choice that was posted; `purposes` are known ids only, `back` a path of this site.
 
-    `receipt` asks for the proof as the answer; `key` marks repetitions of one request.
+    `receipt` asks for the proof as the answer; `key` marks repetitions of one request; `account` says
+    that the form was shown to somebody signed in, who was told how far the choice reaches.
     """
 
     choice: str
@@ -27,6 +28,7 @@ class Posted:
     language: str | None
     receipt: bool
     key: str
+    account: bool
 
 
 def read(fields: list[tuple[str, str]], policy: Policy) -> Posted | None:
@@ -49,6 +51,7 @@ def read(fields: list[tuple[str, str]], policy: Policy) -> Posted | None:
         language=language if language in policy.site.languages else None,
         receipt=values.get("receipt") == ["1"],
         key=values.get("key", [""])[0],
+        account=values.get("account") == ["1"],
     )
 
 

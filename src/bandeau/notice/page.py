@@ -192,13 +192,15 @@ class Notice:
         *,
         back: str,
         confirm: bool = False,
+        moved: bool = False,
         objected: bool = False,
     ) -> str:
         """Return the settings page; `confirm` asks once more against the browser's signal.
 
-        `objected` says that the visitor objects to audience measurement.
+        `moved` says that somebody signed in or out since the choice was offered, so that it was not
+        taken; `objected`, that the visitor objects to audience measurement.
         """
-        more = {"confirm": confirm, "objected": objected}
+        more = {"confirm": confirm, "moved": moved, "objected": objected}
         return self._page("settings.html", lang, consent, back, **more)
 
     def trackers(self, lang: str, consent: Consent, *, back: str, objected: bool = False) -> str:
@@ -335,7 +337,8 @@ class Notice:
 
     def _fragment(self, template: str, lang: str, consent: Consent, back: str) -> bytes:
         asks, granted = tuple(sorted(consent.asks)), tuple(sorted(consent.granted))
-        html = self._part(template, lang, consent.state, granted, asks, consent.signal)
+        said = consent.signal, consent.account
+        html = self._part(template, lang, consent.state, granted, asks, *said)
         return (
             html.replace(_BACK, str(escape(back))).replace("\ue001", quote(back, safe="/")).encode()
         )
@@ -348,8 +351,9 @@ class Notice:
         granted: tuple[str, ...],
         asks: tuple[str, ...],
         signal: bool,  # noqa: FBT001 (a cache key has no names)
+        account: bool,  # noqa: FBT001 (as above)
     ) -> str:
-        consent = Consent(state, frozenset(granted), frozenset(asks), signal)
+        consent = Consent(state, frozenset(granted), frozenset(asks), signal, account=account)
         return self._render(template, lang, consent=consent, back=_BACK, back_query="\ue001")
 
     def _page(self, template: str, lang: str, consent: Consent, back: str, **more: object) -> str:

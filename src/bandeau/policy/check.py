@@ -50,6 +50,21 @@ def undeclared(policy: Policy, place: str, purposes: Iterable[str]) -> list[Prob
     ]
 
 
+def speakers(policy: Policy, *, told: bool) -> list[Problem]:
+    """Return what is wrong where nobody says who is signed in, or says it in vain."""
+    if policy.account.enabled == told:
+        return []
+    if told:
+        message, remedy = (
+            "nothing asks who is signed in",
+            "enabled = true   # or leave account= out",
+        )
+    else:
+        message = "nothing says who is signed in: every visitor would be taken for a stranger"
+        remedy = "site.asgi(app, account=…); for the proxy ask = …; else enabled = false"
+    return [Problem("BP041", "[account] · enabled", message, remedy)]
+
+
 def _languages(policy: Policy) -> Iterator[Problem]:
     for language in policy.site.languages:
         if language not in BUILT_IN_LANGUAGES:
@@ -340,6 +355,31 @@ def _colours(policy: Policy) -> Iterator[Problem]:
         )
 
 
+def _accounts(policy: Policy) -> Iterator[Problem]:
+    if policy.account.enabled and policy.choice.source != "notice":
+        yield Problem(
+            "BP040",
+            "[account] · enabled",
+            "a consent platform keeps its string on each device: no account has one",
+            '[choice] source = "notice"   # or enabled = false',
+        )
+    if bool(policy.account.ask) != bool(policy.account.cookies):
+        yield Problem(
+            "BP042",
+            "[account] · ask, cookies",
+            "one of them is missing: where the site is asked, and for which visitors",
+            'ask = "/…", cookies = ["sessionid"]   # or neither',
+        )
+    for cookie in policy.account.cookies:
+        if not any(_keeps(tracker, cookie, policy) for tracker in policy.trackers):
+            yield Problem(
+                "BP043",
+                "[account] · cookies",
+                f"{cookie!r} is no technical cookie here: nobody would be signed in for long",
+                f'[[tracker]] name = "{cookie}", kind = "cookie", purpose = "technical"',
+            )
+
+
 def _platform(policy: Policy) -> Iterator[Problem]:
     hosts = [h for s in policy.services if s.purpose == "technical" for h in s.hosts]
     scripted = any("script" in host.kinds for host in (*hosts, *policy.site.own_hosts))
@@ -471,6 +511,7 @@ _RULES: tuple[Callable[[Policy], Iterator[Problem]], ...] = (
     _exempt,
     _choice,
     _colours,
+    _accounts,
     _platform,
     _rollout,
     _signals,

@@ -274,6 +274,24 @@ class Look(_Table):
     colours: Schemes = Field(default=Schemes(), description="the owner's own")
 
 
+class Accounts(_Table):
+    """Whose choice holds for signed-in visitors (CNIL, deliberation 2025-131)."""
+
+    enabled: bool = Field(
+        default=False,
+        description="who is signed in chooses for the account, on all devices; the application says who"
+        " is (docs/account.md)",
+    )
+    ask: Route | None = Field(
+        default=None,
+        description="`bandeau proxy`: the path where the site answers a visitor's cookies with the id of"
+        " who is signed in, in the header BD-Account",
+    )
+    cookies: tuple[CookieName, ...] = Field(
+        default=(), description="`bandeau proxy`: the site is asked where one of these came"
+    )
+
+
 class PurposeText(_Table):
     """What the notice says of a purpose, in one language."""
 
@@ -481,6 +499,7 @@ class Policy(_Table):
     site: Site
     choice: Choice = Field(default=Choice(), description="where visitors choose")
     notice: Look = Field(default=Look(), description="how the notice looks")
+    account: Accounts = Field(default=Accounts(), description="choices of signed-in visitors")
     purposes: tuple[Purpose, ...] = Field(default=(), alias="purpose")
     measure: Measure = Field(default=Measure(), description="the counter of page views")
     register_: Register = Field(

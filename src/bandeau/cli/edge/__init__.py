@@ -38,8 +38,9 @@ def edge(kind: str, policy: Path, ledger: str) -> None:
     """Print a module for an edge's cache: a worker (Web Crypto), or njs. It holds a secret."""
     try:
         declared = load(policy)
-        if not declared.site.edge_cache or declared.choice.source != "notice":
-            needed = '[site] edge_cache = true and [choice] source = "notice"'
+        wanted = declared.site.edge_cache and declared.choice.source == "notice"
+        if not wanted or declared.account.enabled:  # an account's choice is not in the cookie
+            needed = '[site] edge_cache = true, [choice] source = "notice" and without [account]'
             raise BandeauError(f"{policy}: an edge computes states where {needed}")  # noqa: TRY301
         store = store_at(ledger)
         try:

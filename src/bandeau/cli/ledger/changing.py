@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from bandeau.cli.ledger.opening import failing, index_of, ledger_option, writing
+from bandeau.cli.ledger.opening import chosen_by, failing, index_of, ledger_option, writing
+from bandeau.errors import LedgerError
 from bandeau.ledger.entry import Reason
 
 _which = click.argument("which", metavar="INDEX|RECEIPT")
 
 
 @click.command()
-@_which
+@click.argument("which", metavar="INDEX|RECEIPT", required=False)
+@click.option("--account", metavar="ID", help="Instead: an account's choice, and its records.")
 @click.option(
     "--reason",
     type=click.Choice([reason.name.lower() for reason in Reason]),
@@ -22,15 +24,24 @@ _which = click.argument("which", metavar="INDEX|RECEIPT")
     help="request: of the person (GDPR art. 17); order: of a court or an authority.",
 )
 @ledger_option
-def erase(which: str, reason: str, url: str) -> None:
+def erase(which: str | None, account: str | None, reason: str, url: str) -> None:
     """Remove a record and its salt for good; the log goes on to verify, and says that it was erased.
 
     Backups that hold the record are the owner's to expire (docs/ledger.md).
     """
+    if (which is None) == (account is None):
+        raise click.UsageError("name a record, or --account")
     with writing(url) as ledger:
-        index = index_of(which)
-        entry = ledger.erase(index, Reason[reason.upper()])
-        click.echo(f"record {index} is erased; entry {entry} says so")
+        noted = chosen_by(ledger, account) if account else []
+        for one in noted:
+            if one.held:
+                raise LedgerError(f"record {one.index} is held; release it first")
+        for index in [one.index for one in noted] if which is None else [index_of(which)]:
+            entry = ledger.erase(index, Reason[reason.upper()])
+            click.echo(f"record {index} is erased; entry {entry} says so")
+        if account:
+            ledger.forget(account)
+            click.echo("the account's choice is forgotten: it is asked again")
 
 
 @click.command()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from bandeau.errors import BandeauError
+from bandeau.errors import BandeauError, LedgerError
 from bandeau.ledger import receipt
 from bandeau.ledger.keys import Keys
 from bandeau.ledger.ledger import Ledger
-from bandeau.ledger.log import Log
+from bandeau.ledger.log import Log, Noted
 from bandeau.ledger.place import POSTGRESQL, key_file, store_at
 from bandeau.ledger.sqlite import path_of
 from bandeau.ledger.store import Store
@@ -68,6 +68,14 @@ def index_of(which: str) -> int:
         return receipt.parse(Path(which).read_bytes()).index
     except (OSError, receipt.ReceiptError) as error:
         raise BandeauError(f"{which}: neither a place in the log nor a receipt: {error}") from None
+
+
+def chosen_by(ledger: Ledger, account: str) -> list[Noted]:
+    """Return the records of an account's choice and of those that it replaced. Raises LedgerError."""
+    index = ledger.account(ledger.hashed(account)).index
+    if index is None:
+        raise LedgerError("no choice of this account is kept")
+    return ledger.history(index)
 
 
 @contextmanager

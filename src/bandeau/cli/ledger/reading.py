@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
-from bandeau.cli.ledger.opening import index_of, ledger_option, reading
+from bandeau.cli.ledger.opening import chosen_by, index_of, ledger_option, reading, writing
 from bandeau.errors import BandeauError
 from bandeau.ledger import record
 from bandeau.ledger.entry import Kind
 from bandeau.ledger.export import DpvExport, as_csv
+from bandeau.ledger.log import Noted
 from bandeau.ledger.receipt import SUFFIX
 
 
@@ -44,17 +45,25 @@ def export(url: str, form: str) -> None:
 
 
 @click.command()
-@click.argument("which", metavar="INDEX|RECEIPT")
+@click.argument("which", metavar="INDEX|RECEIPT", required=False)
+@click.option("--account", metavar="ID", help="Instead: an account's choice; this needs the key.")
 @ledger_option
-def history(which: str, url: str) -> None:
+def history(which: str | None, account: str | None, url: str) -> None:
     """Print a decision with what it replaced and what replaced it, the oldest first."""
-    with reading(url) as log:
-        found = log.history(index_of(which))
-        for noted in found:
-            held = " (on hold)" if noted.held else ""
-            click.echo(f"{noted.index} {record.encode(noted.decision).decode('ascii')}{held}")
-        if not found:
-            raise BandeauError(f"there is no record {which}, or it was erased")
+    if (which is None) == (account is None):
+        raise click.UsageError("name a record, or --account")
+    found: list[Noted] = []
+    if account:
+        with writing(url) as ledger:
+            found = chosen_by(ledger, account)
+    elif which:
+        with reading(url) as log:
+            found = log.history(index_of(which))
+            if not found:
+                raise BandeauError(f"there is no record {which}, or it was erased")
+    for noted in found:
+        held = " (on hold)" if noted.held else ""
+        click.echo(f"{noted.index} {record.encode(noted.decision).decode('ascii')}{held}")
 
 
 @click.command()
