@@ -19,7 +19,7 @@ def configure() -> None:
     settings.configure(
         ALLOWED_HOSTS=["*"], ROOT_URLCONF="test_urls", SECRET_KEY="-" * 50, USE_TZ=True,
         SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
-        INSTALLED_APPS=["bandeau.django", "django.contrib.sessions", "django.contrib.messages"],
+        INSTALLED_APPS=["bandeau.django", *(f"django.contrib.{one}" for one in ("auth", "contenttypes", "sessions", "messages"))],
         TEMPLATES=[{
             "BACKEND": "django.template.backends.django.DjangoTemplates",
             "OPTIONS": {"context_processors": [

@@ -21,7 +21,14 @@ import psycopg
 import pytest
 
 from bandeau.decision.model import Decision, Event, Published
-from bandeau.errors import ConflictError, KeyFileError, LedgerBusyError, LedgerError, RecordError
+from bandeau.errors import (
+    ConflictError,
+    KeyFileError,
+    LedgerBusyError,
+    LedgerError,
+    MovedError,
+    RecordError,
+)
 from bandeau.ledger import ledger as module
 from bandeau.ledger import postgres, receipt, record, sqlite
 from bandeau.ledger.entry import Kind, Reason
@@ -50,8 +57,8 @@ class Place:
     minute: int = MINUTE
     opened: list[Ledger] = field(default_factory=list)
 
-    def ledger(self, key: Path | None = None, *, keep_days: int | None = None) -> Ledger:
-        return self._opened(Keys(key or self.key, new=True), keep_days=keep_days)
+    def ledger(self, key: Path | None = None, **days: int | None) -> Ledger:
+        return self._opened(Keys(key or self.key, new=True), **days)
 
     def recovering(self) -> Ledger:
         return self._opened(Keys(self.key), recovering=True)
@@ -762,9 +769,8 @@ def test_a_clock_that_goes_wrong_stops_nothing(place: Place) -> None:
     assert ledger.fsck() == []
 
 
-def test_another_schema_is_refused(place: Place) -> None:
-    place.ledger().close()
-    sql = "UPDATE {}meta SET value = '99' WHERE name = 'schema_version'"
+def executed(place: Place, sql: str) -> None:
+    """Change a database behind the ledger's back; {} stands where a schema's name goes."""
     if place.url.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(sqlite.path_of(place.url))) as database:
             database.execute(sql.format(""))
@@ -772,6 +778,11 @@ def test_another_schema_is_refused(place: Place) -> None:
     else:
         with psycopg.connect(place.url) as other:
             other.execute(sql.format("bandeau.").encode())
+
+
+def test_another_schema_is_refused(place: Place) -> None:
+    place.ledger().close()
+    executed(place, "UPDATE {}meta SET value = '99' WHERE name = 'schema_version'")
     with pytest.raises(LedgerError, match="schema version 99 is not ours"):
         place.ledger()
 
@@ -783,6 +794,50 @@ def test_several_that_open_a_new_database_at_once_begin_one_log(place: Place) ->
     assert len({ledger.vkey for ledger in ledgers}) == 1
     assert ledgers[0].head.tree.size == 1
     assert ledgers[7].fsck() == []
+
+
+def test_an_account_s_choice_is_stored_with_its_decision_or_neither_is(place: Place) -> None:
+    ledger = place.ledger(valid_days=182)
+    one = ledger.account(ledger.hashed("one"))
+    assert (one.value, one.index, len(one.keys)) == (b"", None, 1)
+    stored = ledger.append(decision(shown(ledger)), chosen=(one, "first"))
+    now = ledger.account(one.keys)
+    assert (now.value, now.index) == (b"first", stored.index)
+    size = ledger.head.tree.size
+    with pytest.raises(MovedError):
+        ledger.append(decision(shown(ledger)), chosen=(one, "late"))
+    assert ledger.head.tree.size == size
+    assert ledger.account(one.keys) == now
+    both = [ledger.submit(decision(shown(ledger)), chosen=(now, value)) for value in ("a", "b")]
+    failed = [isinstance(done.exception(10), MovedError) for done in both]
+    assert failed == [False, True]
+    assert ledger.account(one.keys).value == b"a"
+    assert ledger.account(ledger.hashed("two")).index is None
+
+
+def test_accounts_choices_lapse_and_are_forgotten_in_every_file(place: Place) -> None:
+    ledger = place.ledger(valid_days=182)
+    for who in ("one", "two"):
+        ledger.append(
+            decision(shown(ledger)), chosen=(ledger.account(ledger.hashed(who)), f"choice-{who}")
+        )
+    assert place.holds(b"choice-one", b"choice-two")
+    ledger.forget("one")
+    ledger.forget("nobody")
+    assert place.holds(b"choice-one", *ledger.hashed("one")) == []
+    place.minute += 183 * DAY
+    ledger.append(decision(shown(ledger)))
+    assert ledger.account(ledger.hashed("two")).index is None
+
+
+def test_a_ledger_without_accounts_gets_their_table(place: Place) -> None:
+    ledger = place.ledger()
+    ledger.append(decision(shown(ledger)))
+    ledger.close()
+    executed(place, "DROP TABLE {}account")
+    again = place.ledger()
+    again.append(decision(shown(again)), chosen=(again.account(again.hashed("one")), "first"))
+    assert again.account(again.hashed("one")).value == b"first"
 
 
 # -- what only PostgreSQL has ----------------------------------------------------------------------

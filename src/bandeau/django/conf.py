@@ -61,11 +61,14 @@ def tells_who() -> bool:
 
 @lru_cache(maxsize=64)
 def _authenticates(name: str) -> bool:
-    from django.contrib.auth.middleware import AuthenticationMiddleware  # noqa: PLC0415 (it brings models)
-
     try:
+        from django.contrib.auth.middleware import AuthenticationMiddleware  # noqa: PLC0415 (models)
+
         found = import_string(name)
-    except ImportError:
+    except (
+        ImportError,
+        RuntimeError,
+    ):  # there is no such thing, or its application is not installed
         return False
     return isinstance(found, type) and issubclass(found, AuthenticationMiddleware)
 

@@ -456,8 +456,8 @@ class PostgresStore:
                 with contextlib.suppress(errors.UndefinedTable):  # dropped since
                     self._vacuum(database, f"{table}_{name.split()[1]}", deadline)
             database.execute("DELETE FROM meta WHERE name = %s AND value = %s", [name, value])
-        for table in ("replay", "account"):
-            database.execute(f"VACUUM {table}".encode())
+        database.execute("VACUUM replay")
+        self._vacuum(database, "account", deadline)
         with contextlib.suppress(errors.InsufficientPrivilege):
             database.execute("SELECT pg_switch_wal()")
             database.execute("CHECKPOINT")
