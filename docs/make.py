@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from html import escape
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from bandeau.audit.ruleset import FORCES, REACHES, RULESET_VERSION, SEVERITIES, Rule, sections
+from bandeau.decision.model import Consent, State
+from bandeau.notice import Notice
+from bandeau.notice.texts import locale
+from bandeau.policy.file import loads
 from bandeau.policy.model import BUILT_IN_LANGUAGES, BUILT_IN_PURPOSES, Policy
 from bandeau.policy.presets import PRESETS
 from bandeau.policy.vendors import vendors
@@ -36,6 +43,73 @@ _FORMATS = {  # module to title
     "ledger.keys": "The key file",
     "outbox": "What partners are told",
 }
+
+
+_LANGUAGES = """# Languages
+
+The notice is there in the 24 official languages of the Union. `[site] languages` says which a site offers:
+
+```toml
+[site]
+languages = ["fr", "de", "pt"]       # the first is for whoever wants none of them
+accept_unreviewed = ["de", "pt"]     # no native speaker has read these yet: the owner answers for them
+```
+
+The notice speaks the language of the page (`<html lang>`), else the first that the visitor's browser accepts, else the first of the list. Only the
+primary subtag counts: a page in `pt-BR` gets `pt`, which is Portugal's. Norwegian (`nb`, `nn`) and Serbian have no texts, and are given no neighbour's.
+
+A language that no native speaker has read is refused by `bandeau check` and at start (`BP030`) until `accept_unreviewed` names it; each version of the
+notice in the register says which of its languages were unreviewed. Naming one asks no visitor again.
+
+## To read one
+
+One file holds a language: `src/bandeau/notice/locales/LANGUAGE.toml`, beside `en.toml` and `fr.toml`, in which the notice was specified. Who reads it
+
+1. looks at `./dev demo`, or at `/_b/settings?lang=LANGUAGE`, `/_b/trackers` and `/_b/receipt` of a site of their own: texts are read where they stand;
+2. keeps what is in braces, and the four labels that robots and the inspector know (`all`, `none`, `settings`, `save`), or adds the new label to `audit/lexicon.toml`;
+3. uses the words of the official translations of the GDPR and the ePrivacy Directive for *controller*, *consent*, *recipient*, *supervisory authority*;
+4. sets `reviewed = true` in the file, adds the language to `REVIEWED_LANGUAGES` in `policy/model.py`, and says in the commit who read it.
+
+`plural` chooses between the forms of `[duration]`, as in gettext. Tests compare keys, places in braces, plural forms (with CLDR's), the labels (with the inspector's
+lexicon), and hold the first layer to 80 words before its buttons.
+
+## What each is
+
+Words before the buttons with the newspaper's policy, which has all five built-in purposes. autoconsent {autoconsent}, unmodified, in Chromium {chromium}: *heuristics* is what it does knowing
+nothing of bandeau, *rule* is with one rule for `#bandeau`; ● it refused, and was asked nothing after a reload. Written by `docs/make.py`, out of what
+`tests/browser/languages.py` saw.
+
+| | language | reviewed | words | heuristics | rule |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def languages() -> str:
+    """Return the page of the notice's languages."""
+    paper = (files("bandeau.demo") / "bandeau.toml").read_text("utf-8")
+    names = json.dumps(BUILT_IN_LANGUAGES)
+    spoken = f"languages = {names}\naccept_unreviewed = {names}"
+    notice = Notice(loads(paper.replace('languages = ["fr", "en"]', spoken)))
+    seen = json.loads((Path(__file__).parent / "autoconsent.json").read_text("utf-8"))
+    rows = []
+    for language in BUILT_IN_LANGUAGES:
+        meta, robot = locale(language)["meta"], seen["refused"][language]
+        cells = [
+            f"`{language}`",
+            meta["name"],
+            "yes" if meta["reviewed"] else "no",
+            str(_words(notice, language)),
+            *("●" if robot[how] else "" for how in ("heuristics", "rule")),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return _LANGUAGES.format(**seen) + "\n".join(rows) + "\n"
+
+
+def _words(notice: Notice, language: str) -> int:
+    everything = frozenset(notice.policy.consentable)
+    html = notice.first(language, Consent(State.UNDECIDED, asks=everything), back="/").decode()
+    before = html.partition('name="choice"')[0].rpartition("<p")[0]
+    return len(re.sub(r"<[^>]*>", " ", before).split())
 
 
 def formats() -> str:
@@ -189,3 +263,4 @@ if __name__ == "__main__":
     (folder / "rules.md").write_text(rules(), "utf-8")
     signals = folder.parent / "signals.md"
     signals.write_text(with_table(signals.read_text("utf-8")), "utf-8")
+    (folder.parent / "languages.md").write_text(languages(), "utf-8")

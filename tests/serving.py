@@ -82,9 +82,9 @@ def upstream(made: Upstream | None = None) -> Iterator[Upstream]:
 
 
 @contextlib.contextmanager
-def running(application: Any, *, lifespan: bool = True) -> Iterator[int]:
+def running(application: Any, *, lifespan: bool = True, port: int = 0) -> Iterator[int]:
     """Serve an ASGI application as our commands do; gives its port."""
-    bound = listening("127.0.0.1", 0)
+    bound = listening("127.0.0.1", port)
     server = configured(application, lifespan=lifespan)
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[bound])), daemon=True

@@ -60,6 +60,19 @@ def test_the_reference_is_made_of_the_code(page: str, maker: str) -> None:
     assert (REFERENCE / page).read_text("utf-8") == made()
 
 
+def test_the_page_of_languages_is_made_of_the_locales_and_of_what_a_robot_did() -> None:
+    page = (ROOT / "docs" / "languages.md").read_text("utf-8")
+    assert page == runpy.run_path(str(ROOT / "docs" / "make.py"))["languages"]()
+    policy = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert policy
+    site = f'[site]\norigins = ["{ORIGIN}"]'
+    loads(
+        re.sub(
+            r"\[site\].*?(?=own_hosts)", policy[1].replace("[site]", site), SMALL, flags=re.DOTALL
+        )
+    )
+
+
 @pytest.mark.parametrize("module", ["bandeau.flask", "bandeau.starlette"])
 def test_every_name_for_a_framework_is_documented(module: str) -> None:
     text = (REFERENCE / "python.md").read_text("utf-8")

@@ -78,7 +78,7 @@ def languages() -> tuple[str, ...]:
 
 @cache
 def form_of(expression: str) -> Callable[[int], int]:
-    """Return what tells the place of a number's plural form, out of an expression as gettext has them."""
+    """Return what tells the place of a number's plural form, out of an expression as of gettext."""
     return c2py(expression)
 
 
