@@ -457,13 +457,19 @@ def test_a_check_says_what_is_wrong_with_the_lines_to_paste(
     assert any(hint in one.hint for one in mine), [one.hint for one in mine]
 
 
+@pytest.mark.parametrize(
+    ("code", "spoken"),
+    [("en-us", '["en"]\n'), ("pt-br", '["pt"]\naccept_unreviewed = ["pt"]'), ("nb", '["en"]\n')],
+)
 def test_a_policy_that_is_not_there_yet_is_printed_to_begin_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: str, spoken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(views, "needed", [])  # it declares no purpose yet
-    with override_settings(BANDEAU_POLICY=tmp_path / "bandeau.toml", DEBUG=True, ALLOWED_HOSTS=[]):
+    place = tmp_path / "bandeau.toml"
+    with override_settings(BANDEAU_POLICY=place, DEBUG=True, ALLOWED_HOSTS=[], LANGUAGE_CODE=code):
         (error,) = found()
         assert error.id == "bandeau.E003"
+        assert f"languages = {spoken}" in error.hint
         (tmp_path / "bandeau.toml").write_text(error.hint.partition("\n\n")[2], "utf-8")
         assert found() == []
 

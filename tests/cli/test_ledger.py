@@ -272,7 +272,9 @@ def test_an_audit_is_logged_once_by_its_manifest(filled: Filled) -> None:
 
 
 def test_a_dossier_explains_itself_and_its_log_verifies(filled: Filled) -> None:
-    site = Site.from_policy(loads(SMALL.replace("Own Press", "Other Press")), filled.url)
+    irish = 'languages = ["fr", "en", "ga"]\naccept_unreviewed = ["ga"]'
+    other = SMALL.replace("Own Press", "Other Press").replace('languages = ["fr", "en"]', irish)
+    site = Site.from_policy(loads(other), filled.url)
     site.close()
     Path("manifest.json").write_text("{}")
     filled.run("log-audit", "manifest.json")
@@ -289,6 +291,13 @@ def test_a_dossier_explains_itself_and_its_log_verifies(filled: Filled) -> None:
     assert len([name for name in names if name.endswith("changes.diff")]) == 1
     diff = next(Path("dossier").rglob("changes.diff")).read_text("utf-8")
     assert "+declared.controller.name: Other Press" in diff
+    for name, words in (
+        ("README.en.md", "no native speaker had read: ga"),
+        ("LISEZ-MOI.fr.md", "n’avait relus : ga"),
+    ):
+        told = (Path("dossier") / name).read_text("utf-8").splitlines()
+        versions = [line for line in told if "SHA-256 `" in line]
+        assert [words in line for line in versions] == [False, True]
     done = subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd="dossier", check=False)
     assert done.returncode == 0
     assert "9 entries" in filled.run("verify", "dossier/log", "--key", filled.vkey)
