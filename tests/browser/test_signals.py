@@ -340,7 +340,7 @@ def test_every_vendor_s_calls_are_made(tmp_path: Path, visitor: Visitor) -> None
         page.goto(street.url + "/plain")
         denied, granted = {"ad_storage": "denied"}, {"ad_storage": "granted"}
         both = {"ad_Storage": "denied", "analytics_Storage": "denied"}
-        first = [
+        first: list[Any] = [
             ["consent", "default", denied], [["consentv2", both]], [["revokeConsent"]], [["requireConsent"]],
             {"PA": "opt-out"},
         ]  # fmt: skip
