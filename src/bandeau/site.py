@@ -157,8 +157,6 @@ class Site:
         self.layers = frozenset[str]() if observer else frozenset(rollout.layers)
         self.observer = observer or (Observer.appending(rollout.report) if rollout.report else None)
         self._switch, self._switched = Switch(switch), False
-        promises = policy.signals.gpc_since and rollout.whole and not observer
-        self.support = endpoints.SUPPORT if promises else None
         self._everywhere = "/*" in rollout.paths
         # Pages depend on it, and an edge asks from another path than theirs: all of it is in the state.
         self._rollout = rollout.state
@@ -281,6 +279,11 @@ class Site:
     def rollout(self) -> str:
         """How much is enforced, as a part of the state of pages; "" for all of it, everywhere."""
         return f"{self._rollout} switched" if self._switch.on else self._rollout
+
+    @property
+    def promises(self) -> bool:
+        """Whether the support file of Global Privacy Control is ours to serve, and is true now."""
+        return bool(self.policy.signals.gpc_since and self.layers and not self.rollout)
 
     def exchange(self, request: Request, account: object = None) -> Exchange:
         """Take a request's head through the gate. Never raises for what a visitor sent.
@@ -621,7 +624,7 @@ class Exchange:
         self.swept = visitor.held if swept else ()
         self.personal = False  # whether the application's answer depends on the consent
         self.endpoint = (request.path + "/").startswith(site.prefix) or (
-            request.path == site.support and visitor.own
+            request.path == endpoints.SUPPORT and visitor.own and site.promises
         )
         self.reply = self._closed() if "routes" in layers and not self.endpoint else None
         if self.endpoint and site.layers:  # our own pages have no upstream

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bandeau.endpoints import SUPPORT
 from bandeau.gate.observe import Observer
 from bandeau.gate.signals import Signals
 from bandeau.policy.file import loads
@@ -133,6 +134,21 @@ def test_without_vendors_scripts_may_still_ask_and_where_nothing_is_enforced_not
     looked = Site.from_policy(loads(SMALL + ALL), url, observer=Observer(io.StringIO()))
     assert through(looked.exchange(request("/")), HTML, PAGES[0]) == PAGES[0]
     looked.close()
+
+
+def test_the_support_file_is_ours_only_while_it_is_true(tmp_path: Path) -> None:
+    policy = loads(f"{SMALL}\n[signals]\ngpc_since = 2026-01-01\n")
+    url = f"sqlite:///{tmp_path / 'b.db'}"
+    site = Site.from_policy(policy, url)
+    ours = [site.exchange(request(SUPPORT)).endpoint]
+    (tmp_path / "bandeau.switch").touch()
+    site._switch._next = 0.0
+    ours.append(site.exchange(request(SUPPORT)).endpoint)
+    site.close()
+    looked = Site.from_policy(policy, url, observer=Observer(io.StringIO()))
+    ours.append(looked.exchange(request(SUPPORT)).endpoint)
+    looked.close()
+    assert ours == [True, False, False]
 
 
 def test_what_visitors_are_held_to_says_what_vendors_are_told(told: Site) -> None:
