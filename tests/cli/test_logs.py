@@ -77,7 +77,7 @@ def test_no_record_has_anything_that_a_visitor_sent(
                 def fails(*_: object) -> None:
                     raise ValueError(f"?q={MARK}")
 
-                broken.setattr(Site, "exchange", fails)
+                broken.setattr(Site, "exchanged", fails)
                 ask(port, f"/?{MARK}", *SENT)
             with monkeypatch.context() as broken:
 
