@@ -253,7 +253,7 @@ def test_pages_of_ours_come_in_the_language_asked_for(site: Site) -> None:
     assert b'<html lang="en"' in get(site, "/_b/settings?lang=en").body
     assert b'<html lang="fr"' in get(site, "/_b/settings?lang=xx").body
     assert b'<html lang="en"' in get(site, "/_b/trackers", [(b"accept-language", b"en")]).body
-    assert json.loads(get(site, "/_b/trackers?format=json").body)["version"] == 1
+    assert json.loads(get(site, "/_b/trackers?format=json").body)["version"] == 2
     assert get(site, "/_b/nothing").status == 404
     assert get(site, "/_b/health").body == b"ok\n"
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -25,7 +26,7 @@ from bandeau.decision.cookie import Choice, encode
 from bandeau.decision.model import Consent, Decision, Event, Published
 from bandeau.decision.moves import event_of, move
 from bandeau.decision.tcf import Unrecorded
-from bandeau.errors import LedgerError
+from bandeau.errors import BandeauError, LedgerError
 from bandeau.gate import cookies
 from bandeau.gate.connections import seal
 from bandeau.gate.observe import Violations
@@ -35,8 +36,10 @@ from bandeau.ledger.ledger import Chosen, Ledger, Retry, Stored
 from bandeau.ledger.metrics import openmetrics
 from bandeau.ledger.receipt import SUFFIX, Receipt
 from bandeau.ledger.store import Account
+from bandeau.ledger.versions import Versions
 from bandeau.measure.count import device
 from bandeau.notice import Notice
+from bandeau.notice.changes import Told, changes
 from bandeau.notice.form import Posted, local, read
 from bandeau.policy.model import Policy
 from bandeau.wire.cookies import Removal, value_of
@@ -44,6 +47,7 @@ from bandeau.wire.headers import RawHeaders
 from bandeau.wire.messages import Reply, Request
 
 SUPPORT = "/.well-known/gpc.json"  # Global Privacy Control, "GPC Support Resource"
+_log = logging.getLogger("bandeau")
 MAX_FORM = 64 * 1024  # bytes; a choice with 1,000 purposes needs less
 _MAX_FIELDS = 2000
 _ALIKE = 256  # bytes; longer forms are one visitor's
@@ -75,6 +79,7 @@ class Desk:
     ledger: Ledger
     posted: Callable[[bytes], Posted | None]  # reads a form
     receipt_keys: tuple[bytes, ...]  # seal the cookie that finds a receipt, the newest first
+    versions: Versions  # of the notice
     violations: Violations | None = None  # takes browsers' reports, where they are asked for
     counted: Counter[str] = field(default_factory=Counter)  # of this process, for its metrics
     observed: bool = False  # nothing is enforced: then nothing of ours may say that it is
@@ -600,12 +605,39 @@ def _settings(desk: Desk, asked: Asked) -> Reply:
 
 def _trackers(desk: Desk, asked: Asked) -> Reply:
     query = _query(asked)
-    if asked.json or query.get("format") == "json":
-        return Reply(200, _json_headers(), json.dumps(desk.notice.trackers_data()).encode())
     language = _language(desk, asked, query)
+    if query.get("part") == "list":  # for the site's own privacy page; nothing in it is a visitor's
+        headers = [pair for pair in _page_headers(desk, language) if pair[0] != b"cache-control"]
+        headers += [(b"cache-control", b"public, max-age=300"), (b"vary", b"Accept-Language")]
+        return Reply(200, headers, desk.notice.listing(language).encode())
+    told = _told(desk)
+    if asked.json or query.get("format") == "json":
+        document = {**desk.notice.trackers_data(), "versions": [asdict(one) for one in told]}
+        return Reply(200, _json_headers(), json.dumps(document).encode())
     back = local(query.get("back", "/"))
-    html = desk.notice.trackers(language, asked.consent, back=back, objected=asked.objected)
+    html = desk.notice.trackers(
+        language, asked.consent, back=back, objected=asked.objected, versions=told
+    )
     return Reply(200, _page_headers(desk, language), html.encode())
+
+
+def _told(desk: Desk) -> list[Told]:
+    """Return the versions of the notice with what each changed; none while they cannot be read."""
+    try:
+        found = desk.versions.all()
+        return [
+            Told(
+                one.sha256,
+                one.since,
+                one.languages,
+                changes(before.declared, one.declared) if before else None,
+                one.index == desk.snapshot,
+            )
+            for one, before in zip(found, [*found[1:], None], strict=True)
+        ]
+    except (BandeauError, LookupError, TypeError, ValueError) as error:  # or are no snapshots
+        _log.error("the versions of the notice cannot be told: %s", error)
+        return []
 
 
 def _query(asked: Asked) -> dict[str, str]:

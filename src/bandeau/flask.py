@@ -25,7 +25,7 @@ from bandeau.decision.model import Consent
 from bandeau.errors import BandeauError
 from bandeau.site import Exchange, Site
 
-__all__ = ["Bandeau", "consent", "needs", "placeholder"]
+__all__ = ["Bandeau", "consent", "needs", "placeholder", "trackers"]
 
 _SETTINGS = frozenset(("BANDEAU_POLICY", "BANDEAU_LEDGER"))
 View = TypeVar("View", bound=Callable[..., Any])
@@ -70,7 +70,9 @@ class Bandeau:
             raise
         weakref.finalize(app, site.close)
         app.extensions["bandeau"] = site
-        app.jinja_env.globals.update(consent=consent, consent_placeholder=placeholder)
+        app.jinja_env.globals.update(
+            consent=consent, consent_placeholder=placeholder, consent_trackers=trackers
+        )
         if isinstance(app.wsgi_app, ProxyFix):
             app.wsgi_app.app = gate
         else:
@@ -115,6 +117,15 @@ def placeholder(*purposes: str, lang: str | None = None) -> Markup:
     page's language, else the visitor's.
     """
     return Markup(_exchange().held(purposes, lang))  # noqa: S704 (our own template, escaped there)
+
+
+def trackers(lang: str | None = None) -> Markup:
+    """Return all that is declared, as a part of the site's own privacy page.
+
+    In templates it is called `consent_trackers`. `lang` is the page's language, else the visitor's.
+    """
+    exchange = _exchange()
+    return Markup(exchange.site.notice.listing(lang or exchange.language))  # noqa: S704 (as above)
 
 
 def _exchange() -> Exchange:

@@ -39,6 +39,7 @@ from bandeau.ledger.ledger import Ledger, Stored, Tell
 from bandeau.ledger.place import key_file, store_at
 from bandeau.ledger.store import Account
 from bandeau.ledger.switch import LEFT, Switch, switch_file
+from bandeau.ledger.versions import Versions
 from bandeau.measure import Views, view
 from bandeau.notice import Notice
 from bandeau.outbox import Outbox
@@ -186,6 +187,7 @@ class Site:
             ledger=ledger,
             posted=endpoints.reader(policy),
             receipt_keys=ledger.keys.derived("receipt"),
+            versions=Versions(ledger),
             observed=not self.layers,
             violations=Violations(self.observer.saw) if self.observer and rollout.collect else None,
         )

@@ -115,7 +115,7 @@ def needs(*purposes: str) -> Needs:
 
 
 def templates(request: Request) -> dict[str, Any]:
-    """Return `consent` and `consent_placeholder(*purposes, lang=None)` for templates.
+    """Return `consent`, `consent_placeholder(*purposes, lang=None)` and `consent_trackers(lang=None)`.
 
     `Jinja2Templates("templates", context_processors=[templates])`.
     """
@@ -124,7 +124,15 @@ def templates(request: Request) -> dict[str, Any]:
     def placeholder(*purposes: str, lang: str | None = None) -> Markup:
         return Markup(exchange.held(purposes, lang))  # noqa: S704 (our own template, escaped there)
 
-    return {"consent": exchange.consent, "consent_placeholder": placeholder}
+    def trackers(lang: str | None = None) -> Markup:
+        listing = exchange.site.notice.listing(lang or exchange.language)
+        return Markup(listing)  # noqa: S704 (as above)
+
+    return {
+        "consent": exchange.consent,
+        "consent_placeholder": placeholder,
+        "consent_trackers": trackers,
+    }
 
 
 def _exchange(connection: HTTPConnection) -> Exchange:

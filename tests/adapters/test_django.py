@@ -21,6 +21,7 @@ from django.template import TemplateSyntaxError, engines
 from django.test import Client, override_settings
 from django.test.client import RequestFactory
 from django.urls import path
+from django.utils import translation
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.cache import cache_page
@@ -222,6 +223,14 @@ def test_a_tag_that_cannot_be_right_is_refused_when_it_is_read(tag: str, said: s
     text = f"{{% load bandeau %}}{{% consent_needs {tag} %}}x{{% endconsent_needs %}}"
     with pytest.raises(TemplateSyntaxError, match=said):
         engines["django"].from_string(text)
+
+
+def test_all_that_is_declared_stands_in_a_page_in_its_language() -> None:
+    tag = engines["django"].from_string("{% load bandeau %}{% consent_trackers %}")
+    with translation.override("fr-ca"):
+        assert "<h3>Réseaux sociaux</h3>" in tag.render()
+    with translation.override("en"):
+        assert "<h3>Social networks</h3>" in tag.render()
 
 
 def test_a_template_without_its_request_says_so() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -26,6 +26,7 @@ from jinja2 import (
 from markupsafe import escape
 
 from bandeau.decision.model import TECHNICAL, Consent, Decision, State
+from bandeau.notice.changes import Told
 from bandeau.notice.texts import Texts, negotiated
 from bandeau.policy.colours import palette
 from bandeau.policy.digest import digest
@@ -75,6 +76,7 @@ class Notice:
         self._part = lru_cache(maxsize=1024)(self._render_part)
         self._held = lru_cache(maxsize=1024)(self._render_held)
         self._waiting = lru_cache(maxsize=1024)(self._render_waiting)
+        self._listed = lru_cache(maxsize=64)(self._render_list)
         self._digest = digest(policy)
         self._head = self.head().decode()
         self._warm()
@@ -203,9 +205,28 @@ class Notice:
         more = {"confirm": confirm, "moved": moved, "objected": objected}
         return self._page("settings.html", lang, consent, back, **more)
 
-    def trackers(self, lang: str, consent: Consent, *, back: str, objected: bool = False) -> str:
-        """Return the page of all that is declared."""
-        return self._page("trackers.html", lang, consent, back, objected=objected)
+    def trackers(
+        self,
+        lang: str,
+        consent: Consent,
+        *,
+        back: str,
+        objected: bool = False,
+        versions: Sequence[Told] = (),
+    ) -> str:
+        """Return the page of all that is declared, and of what was; the newest version first."""
+        more = {"objected": objected, "versions": versions}
+        return self._page("trackers.html", lang, consent, back, **more)
+
+    def listing(self, lang: str | None) -> str:
+        """Return what is declared as a part of a page of the site's, the same for every visitor.
+
+        `lang` is the page's language (BCP 47). Headings are `<h3>`; no form and no script is in it.
+        """
+        return self._listed(self.language(lang, None))
+
+    def _render_list(self, lang: str) -> str:
+        return self._render("listing.html", lang)
 
     def receipt(
         self,
@@ -274,7 +295,7 @@ class Notice:
         policy = self.policy
         lang = policy.site.languages[0]
         return {
-            "version": 1,
+            "version": 2,
             "policy": digest(policy),
             "controller": policy.controller.model_dump(mode="json"),
             "own": {
@@ -292,6 +313,7 @@ class Notice:
                 "max_age_days": policy.site.valid_days,
                 "content": ["index", "seal"],
             },
+            "account": policy.account.enabled,
             "choice": self.policy.choice.model_dump(mode="json", exclude_none=True),
             "purposes": [
                 {
@@ -429,6 +451,7 @@ class Notice:
             self.first(lang, undecided, back="/")
             self.settings(lang, undecided, back="/")
             self.trackers(lang, undecided, back="/")
+            self.listing(lang)
             self.problem(lang, undecided, status=404, kind="missing")
             self.receipt(
                 lang,

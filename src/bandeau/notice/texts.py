@@ -12,6 +12,18 @@ from typing import Any
 
 from bandeau.policy.model import Policy
 
+_ELSEWHERE = {  # fields that are called as where they are listed
+    "contact": ("trackers", "contact"),
+    "data": ("settings", "data"),
+    "days": ("tracker", "age"),
+    "hosts": ("service", "hosts"),
+    "max_age_days": ("tracker", "age"),
+    "name": ("tracker", "name"),
+    "party": ("tracker", "party"),
+    "privacy_policy": ("links", "policy"),
+    "recipient": ("settings", "recipients"),
+}
+
 
 class Texts:
     """The words of one language for one policy."""
@@ -53,6 +65,26 @@ class Texts:
         """Return categories of data as a list in words."""
         names = [self.words["data"][category] for category in categories or ("unknown",)]
         return str(self.words["meta"]["list"]).join(names)
+
+    def field(self, field: str) -> str:
+        """Return what a field of the policy is called; one without a name goes by its key."""
+        section, key = _ELSEWHERE.get(field, ("fields", field))
+        return str(self.words[section].get(key, field))
+
+    def declared(self, field: str, value: Any) -> str:
+        """Return a declared value in words; what has no words of its own as it stands in the policy."""
+        if value is None:
+            return "—"
+        if field.endswith("days"):
+            return self.duration(value)
+        if field == "authority":
+            return str(value["name"])
+        named = {"data": "data", "role": "roles", "party": "tracker"}.get(field)
+        words = self.words[named] if named else {}
+        items = value if isinstance(value, list) else [value]
+        if field == "hosts":
+            items = [f"{item['host']} ({' '.join(item['kinds'])})" for item in items]
+        return str(self.words["meta"]["list"]).join(words.get(item, str(item)) for item in items)
 
     def duration(self, days: int | None) -> str:
         """Return a duration in the largest unit that says it to the day: 182 days are six months."""

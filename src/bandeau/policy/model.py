@@ -150,6 +150,15 @@ class Proof(_Table):
     )
 
 
+class Authority(_Table):
+    """Who hears complaints (GDPR art. 13(2)(d), 77)."""
+
+    name: Text = Field(description='as visitors know it: "CNIL"')
+    url: Annotated[str, Field(pattern=r"^https://[^\s\\]+$")] = Field(
+        description="where a complaint is lodged: https://www.cnil.fr/fr/plaintes"
+    )
+
+
 class Controller(_Table):
     """Who decides why and how data are processed (GDPR art. 4(7), 13(1)(a))."""
 
@@ -157,6 +166,9 @@ class Controller(_Table):
     address: Text = Field(description="postal address")
     contact: Text = Field(description="e-mail address or URL of the data protection officer")
     privacy_policy: Text = Field(description="URL or path of the privacy policy")
+    authority: Authority | None = Field(
+        default=None, description="the supervisory authority, named on the page of trackers"
+    )
 
 
 class Host(_Table):

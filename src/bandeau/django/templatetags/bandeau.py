@@ -1,5 +1,7 @@
 """`{% consent_needs "social" %} … {% else %} … {% endconsent_needs %}`: a part that needs purposes.
 
+`{% consent_trackers %}` is all that is declared, for the site's own privacy page.
+
 Without `{% else %}` our placeholder stands there, with a button for each purpose that is lacking, in the
 language that Django renders in.
 """
@@ -16,7 +18,7 @@ from django.template.base import NodeList, Parser, Token
 from django.utils.safestring import mark_safe
 from django.utils.translation import get_language
 
-from bandeau.django.conf import policy
+from bandeau.django.conf import policy, site
 from bandeau.django.middleware import exchange_of, personal
 from bandeau.policy.check import undeclared
 
@@ -44,6 +46,12 @@ class _Needs(template.Node):  # type: ignore[misc]
         if self.other is not None:
             return str(self.other.render(context))
         return str(mark_safe(exchange.held(self.purposes, get_language())))  # noqa: S308 (our own markup)
+
+
+@register.simple_tag  # type: ignore[untyped-decorator]
+def consent_trackers() -> str:
+    """Show all that is declared, in the language that Django renders in; the same for every visitor."""
+    return mark_safe(site().notice.listing(get_language()))  # type: ignore[no-any-return]  # noqa: S308 (our own markup)
 
 
 @register.tag  # type: ignore[untyped-decorator]
