@@ -182,7 +182,7 @@ def reference() -> str:
         ),
         _table("the file", schema),
     ]
-    tables = {"Proof": "[proof]", "Register": "[register]", "Controller": "[controller]", "Site": "[site]", "Choice": "[choice]", "Look": "[notice]",
+    tables = {"Proof": "[proof]", "Register": "[register]", "Controller": "[controller]", "Authority": "[controller] authority", "Site": "[site]", "Choice": "[choice]", "Accounts": "[account]", "Look": "[notice]",
               "Schemes": "[notice.colours]", "Colours": "[notice.colours.light], [notice.colours.dark]", "Measure": "[measure]", "Rollout": "[rollout]", "Purpose": "[[purpose]]",
               "PurposeText": "[purpose.text.<language>]", "Service": "[[service]]", "Tracker": "[[tracker]]",
               "Partner": "[[partner]]", "Feature": "[[feature]]", "FeatureText": "[feature.text.<language>]", "Host": "a host",
