@@ -27,19 +27,23 @@ class Upstream:
         self.port = 0
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            self.heads.append(head)
-            path = head.split(b" ")[1].decode().partition("?")[0]
-            answer = self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-            if isinstance(answer, bytes):
-                writer.write(answer)
-            else:
-                await answer(head, reader, writer)
-            await writer.drain()
-        with contextlib.suppress(ConnectionError):
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.heads.append(head)
+                path = head.split(b" ")[1].decode().partition("?")[0]
+                answer = self.answers.get(
+                    path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+                )
+                if isinstance(answer, bytes):
+                    writer.write(answer)
+                else:
+                    await answer(head, reader, writer)
+                await writer.drain()
+        finally:  # also where a browser opened a connection and never asked
             writer.close()
-            await writer.wait_closed()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 def page(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:

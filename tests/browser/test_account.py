@@ -149,7 +149,7 @@ def test_H4_two_profiles_and_one_account(
         with site(kind, tmp_path, third) as url:
             laptop = visitor(user_agent="laptop").new_page()
             phone = visitor(user_agent="phone", scripts=False).new_page()
-            told = "appareils où vous êtes connecté"
+            told = "sur tous vos appareils"
 
             def shows(tab: Page, *, granted: bool, account: bool) -> None:
                 """See what a page says, and that the third party heard of it or did not."""

@@ -101,11 +101,12 @@ STANDARD = SMALL + "".join(
 )
 
 
+@pytest.mark.parametrize("account", [False, True], ids=["", "signed in"])
 @pytest.mark.parametrize("language", languages())
 @pytest.mark.parametrize("text", [STANDARD, PAPER], ids=["five purposes", "the newspaper"])
-def test_the_first_layer_says_it_in_eighty_words(language: str, text: str) -> None:
+def test_the_first_layer_says_it_in_eighty_words(language: str, text: str, account: bool) -> None:
     policy = spoken_in(language, text)
-    undecided = Consent(State.UNDECIDED, asks=frozenset(policy.consentable))
+    undecided = Consent(State.UNDECIDED, asks=frozenset(policy.consentable), account=account)
     html = Notice(policy).first(language, undecided, back="/").decode()
     before = html.partition('name="choice"')[0].rpartition("<p")[0]
     assert len(words(before)) <= 80
