@@ -204,7 +204,7 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
 
     return Change(
         _record(desk, asked, event, choice, posted.language or asked.language, posted.layer),
-        _retry(asked.request, body, posted),
+        _retry(asked, body, posted),
         reply,
         granted <= consent.granted,
         consent.granted - granted,
@@ -431,17 +431,19 @@ def _choices(order: tuple[str, ...], granted: frozenset[str]) -> tuple[tuple[str
     return tuple((purpose, purpose in granted) for purpose in order)
 
 
-def _retry(request: Request, body: bytes, posted: Posted) -> Retry | None:
+def _retry(asked: Asked, body: bytes, posted: Posted) -> Retry | None:
     """Return what makes a repetition of this request recognisable (RFC draft, Idempotency-Key).
 
     The key is bound to the body and to what the same browser sends again, so that a key that was
     overheard gives nothing to another visitor.
     """
+    request, account = asked.request, asked.account
     sent = request.first(b"idempotency-key") or posted.key.encode()
     if not _RETRY_KEY.fullmatch(sent):
         return None
     who = [request.first(name) or b"" for name in (b"user-agent", b"accept-language", b"accept")]
-    return Retry(sent, b"\n".join([body, *request.every(b"cookie"), *who]))
+    whose = account.keys[:1] if account else ()
+    return Retry(sent, b"\n".join([body, *request.every(b"cookie"), *who, *whose]))
 
 
 def receipt_name(scheme: str) -> bytes:

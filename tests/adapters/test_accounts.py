@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import flask
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path as route
 from starlette.applications import Starlette
@@ -26,6 +27,7 @@ import bandeau.flask
 import bandeau.starlette
 import serving
 from adapters import django_site
+from adapters.django_users import NAMES
 from adapters.test_scenarios import wsgi_served
 from bandeau import Bandeau
 from bandeau.adapters.proxy import Limits, Proxy
@@ -111,14 +113,23 @@ def as_starlette(file: Path, ledger: str) -> Starlette:
     return app
 
 
-SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
-OURS = "bandeau.django.Middleware"
-CHAIN = [SESSIONS, "adapters.django_users.Known", OURS]
+DJANGO = {
+    "MIDDLEWARE": [
+        "bandeau.django.Middleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ],
+    "SESSION_COOKIE_NAME": "session",
+    "AUTHENTICATION_BACKENDS": ["adapters.django_users.Backend"],
+}
 
 
 def django_views() -> list[Any]:
     def sign_in(request: Any, who: str) -> HttpResponse:
-        request.session["who"] = who
+        backend = DJANGO["AUTHENTICATION_BACKENDS"][0]
+        request.session["_auth_user_id"] = NAMES[who]
+        request.session["_auth_user_backend"] = backend
+        request.session["_auth_user_hash"] = "now"
         return HttpResponse("in")
 
     def shown(_request: Any) -> HttpResponse:
@@ -138,8 +149,7 @@ def served(adapter: str, folder: Path) -> Iterator[int]:
             from django.core.wsgi import get_wsgi_application
 
             django_site.ready(folder, ACCOUNTS, *django_views())
-            changed = override_settings(MIDDLEWARE=CHAIN, SESSION_COOKIE_NAME="session")
-            stack.enter_context(changed)
+            stack.enter_context(override_settings(**DJANGO))
             if adapter == "django":
                 port = stack.enter_context(wsgi_served(get_wsgi_application()))
             else:
@@ -274,15 +284,44 @@ def test_a_proxy_asks_with_technical_cookies_only_and_believes_no_visitor(tmp_pa
     made.close()
 
 
-@pytest.mark.parametrize("chain", [[OURS, *CHAIN[:2]], [SESSIONS, OURS]])
-def test_django_does_not_start_where_nobody_tells_the_gate(
-    tmp_path: Path, chain: list[str]
-) -> None:
+def test_django_does_not_start_where_nobody_can_sign_in(tmp_path: Path) -> None:
     django_site.ready(tmp_path, ACCOUNTS)
-    refused = pytest.raises(ImproperlyConfigured, match="AuthenticationMiddleware")
-    with override_settings(MIDDLEWARE=chain), refused:
+    refused = pytest.raises(ImproperlyConfigured, match="nobody can sign in")
+    with override_settings(INSTALLED_APPS=["bandeau.django"]), refused:
         bandeau.django.Middleware(lambda _: HttpResponse())
     bandeau.django.site().close()
+
+
+class Sessions(dict[str, str]):
+    """Sessions by their hash, which nobody may write."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(_auth_user_id="1", _auth_user_hash=key)
+        self["_auth_user_backend"] = str(DJANGO["AUTHENTICATION_BACKENDS"][0])
+
+    def flush(self) -> None:
+        raise AssertionError
+
+    async def aget(self, key: str) -> str | None:
+        return self[key]
+
+    async def aset(self, key: str, value: str) -> None:
+        self[key] = value
+
+    aflush = acycle_key = cycle_key = flush
+
+
+@pytest.mark.parametrize(("key", "who"), [("now", "1"), ("before", "1"), ("stolen", None)])
+def test_django_s_sessions_are_verified_and_never_written(key: str, who: str | None) -> None:
+    from bandeau.django.accounts import Accounts
+
+    django_site.configure()
+    with override_settings(**DJANGO):
+        request = HttpRequest()
+        assert Accounts(Sessions).signed_in(request) is None
+        request.COOKIES["session"] = key
+        assert Accounts(Sessions).signed_in(request) == who
+        assert asyncio.run(Accounts(Sessions).asigned_in(request)) == who
 
 
 def test_a_framework_that_tells_nobody_does_not_start(

@@ -38,7 +38,6 @@ from conftest import ORIGIN
 POLICY = preset("django")
 OURS = "bandeau.django.Middleware"
 SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
-AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
 HOST = {"host": ORIGIN.partition("//")[2], "accept": "text/html", "sec-fetch-dest": "document"}
 PLACE = "<html lang=en><head><title>t</title></head><body>"
 BLOCK = '{% load bandeau %}{% consent_needs "social" %}<p>the square</p>{% endconsent_needs %}'
@@ -428,8 +427,7 @@ BROKEN: dict[str, tuple[dict[str, Any], Callable[[str], str], str]] = {
     "W007": ({"ALLOWED_HOSTS": ["www.own.localhost", "own.example"]}, str, 'origins = ["http://www.own.localhost:9000", "https://own.example"]'),
     "W008": ({"DEBUG": True}, lambda text: text.replace(ORIGIN, "https://own.example"), '"http://127.0.0.1:8000"'),
     "W009": ({}, lambda text: text.replace(ORIGIN, "https://own.example"), "SECURE_PROXY_SSL_HEADER = ("),
-    "E009": ({}, accounts, f'MIDDLEWARE = [\n    "{SESSION}",\n    "{AUTH}",\n    "{OURS}",'),
-    "E009 behind": ({"MIDDLEWARE": [SESSION, OURS, AUTH]}, accounts, f'    "{AUTH}",\n    "{OURS}",'),
+    "E009": ({"INSTALLED_APPS": ["bandeau.django"]}, accounts, '"django.contrib.auth",'),
     "E010": ({"SESSION_COOKIE_NAME": "both"}, accounts, 'name = "both"\nkind = "cookie"\npurpose = "technical"'),
     "W010": ({"BANDEAU_OBSERVE": True}, str, "remove BANDEAU_OBSERVE"),
     "W001": ({"BANDEAU_LEDGER": "sqlite:///bandeau.db"}, str, "BANDEAU_LEDGER = f\"sqlite:///{BASE_DIR / 'bandeau.db'}\""),
@@ -528,19 +526,6 @@ def test_the_lines_to_paste_put_it_right() -> None:
     exec(hint, scope)
     with override_settings(MIDDLEWARE=scope["MIDDLEWARE"]):
         assert found() == []
-
-
-def test_where_accounts_choose_sessions_stand_before_the_gate(tmp_path: Path) -> None:
-    file = tmp_path / "bandeau.toml"
-    file.write_text(accounts(POLICY), "utf-8")
-    rest = [name for name in settings.MIDDLEWARE if name not in (OURS, SESSION)]
-    with override_settings(BANDEAU_POLICY=file):
-        with override_settings(MIDDLEWARE=[SESSION, AUTH, OURS, *rest]):
-            assert found() == []
-        (hint,) = {one.hint for one in found()}
-        pasted = re.findall(r'"([\w.]+)"', hint)
-        with override_settings(MIDDLEWARE=pasted):
-            assert found() == []
 
 
 def test_a_wrong_setting_stops_the_gate(tmp_path: Path) -> None:

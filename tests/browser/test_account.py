@@ -52,8 +52,8 @@ from pathlib import Path
 BASE_DIR = Path(__file__).parent
 SECRET_KEY, DEBUG, ALLOWED_HOSTS, ROOT_URLCONF = "-" * 50, False, ["*"], "urls"
 INSTALLED_APPS = ["bandeau.django", *(f"django.contrib.{one}" for one in ("auth", "contenttypes", "sessions"))]
-MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware", "bandeau.django.Middleware"]
+MIDDLEWARE = ["bandeau.django.Middleware", "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "site.db"}}
 BANDEAU_POLICY, BANDEAU_LEDGER = BASE_DIR / "bandeau.toml", f"sqlite:///{BASE_DIR / 'bandeau.db'}"
 """

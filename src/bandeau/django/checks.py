@@ -20,16 +20,7 @@ from django.core.checks import Warning as Warned
 from django.http.request import validate_host
 
 from bandeau.django import views
-from bandeau.django.conf import (
-    DEFAULT_LEDGER,
-    NAMES,
-    OURS,
-    PASTE_ACCOUNT,
-    PASTE_LEDGER,
-    PASTE_POLICY,
-    right,
-    tells_who,
-)
+from bandeau.django.conf import DEFAULT_LEDGER, NAMES, PASTE_LEDGER, PASTE_POLICY, right
 from bandeau.errors import PolicyError, Problem
 from bandeau.ledger.sqlite import path_of
 from bandeau.policy.check import undeclared
@@ -62,6 +53,7 @@ origins = ["http://127.0.0.1:8000"]  # where visitors meet the site, scheme and 
 languages = ["{language}"]{unreviewed}
 presets = [{presets}]
 """
+OURS = "bandeau.django.Middleware"
 _GZIP = "django.middleware.gzip.GZipMiddleware"
 # What may stand before the gate: it sets no cookie, and what it answers itself is no page of the site.
 _MAY_BE_FIRST = (
@@ -73,9 +65,6 @@ _MAY_BE_FIRST = (
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
 )
-# What stands before it where accounts choose: it says who is signed in. Its cookie has to be technical.
-_SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
-_WHO = (_SESSION, "django.contrib.auth.middleware.AuthenticationMiddleware")
 # What must stand behind it: it sets cookies, writes into pages, or keeps what others would get.
 _SET = "sets cookies, which nobody would hold back"
 _KEPT = "would keep pages that are already one visitor's: it keeps none of them"
@@ -90,6 +79,7 @@ _MUST_BE_BEHIND = {
     "django.middleware.http.ConditionalGetMiddleware": "never answers 304: ETags are the gate's there",
     "django.middleware.locale.LocaleMiddleware": "reads a cookie before the gate has looked at it",
 }
+_SIGN_IN = ("django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions")
 _DAY = 86_400  # seconds
 Found = Iterator[CheckMessage]
 
@@ -140,12 +130,7 @@ def middleware(**_: Any) -> Found:
         yield Error(f"{OURS} is not in MIDDLEWARE: nothing is gated", hint=hint, id="bandeau.E004")
         return
     before, behind = chain[: chain.index(OURS)], chain[chain.index(OURS) :]
-    known = _WHO if _accounts() else ()
-    if known and not tells_who():
-        yield Error(f"[account] is on: {PASTE_ACCOUNT}", hint=hint, id="bandeau.E009")
     for name in before:
-        if name in known:
-            continue
         if name in _MUST_BE_BEHIND:
             message = f"{name} stands before the gate and {_MUST_BE_BEHIND[name]}"
             yield Error(message, hint=hint, id="bandeau.E005")
@@ -159,19 +144,12 @@ def middleware(**_: Any) -> Found:
         yield Warned(message, hint=hint, id="bandeau.W004")
 
 
-def _accounts() -> bool:
-    declared = _declared()
-    return declared is not None and declared.account.enabled
-
-
 def _arranged(chain: tuple[str, ...]) -> list[str]:
     """Return MIDDLEWARE as it should be: GZip and what may stand before the gate, the gate, the rest."""
     start = chain.index(OURS) if OURS in chain else len(chain)
     first = [name for name in chain[:start] if name in _MAY_BE_FIRST] if OURS in chain else []
     if _GZIP in chain and _GZIP not in first:
         first.append(_GZIP)
-    if _accounts():
-        first += _WHO
     return [*first, OURS, *(name for name in chain if name not in {*first, OURS})]
 
 
@@ -253,10 +231,14 @@ def trackers(**_: Any) -> Found:
 
 
 def accounts(**_: Any) -> Found:
-    """Say that the session's cookie, which nobody holds back where accounts choose, is not technical."""
+    """Say what keeps accounts from having a choice of their own, where the policy lets them."""
     declared = _declared()
     if declared is None or not declared.account.enabled:
         return
+    lacking = [name for name in _SIGN_IN if not apps.is_installed(name)]
+    if lacking:
+        hint = _pasted("INSTALLED_APPS", [*settings.INSTALLED_APPS, *lacking])
+        yield Error("[account] is on, and nobody can sign in", hint=hint, id="bandeau.E009")
     name = settings.SESSION_COOKIE_NAME
     owners = {
         tracker.purpose or declared.service(tracker.service or "").purpose
@@ -264,11 +246,10 @@ def accounts(**_: Any) -> Found:
         if tracker.kind == "cookie" and _names_it(tracker.name, name)
     }
     if owners - {"technical"}:
+        session = _Kept("", "cookie", name, settings.SESSION_COOKIE_AGE, "")
         yield Error(
-            f"{name} says who is signed in before anything is granted, and is not declared technical",
-            hint=_in_policy(
-                _pasted_tracker(_Kept("", "cookie", name, settings.SESSION_COOKIE_AGE, ""))
-            ),
+            f"[account] is on: {name} is read before anything is granted, and is not technical",
+            hint=_in_policy(_pasted_tracker(session)),
             id="bandeau.E010",
         )
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
 
 from bandeau.errors import BandeauError
 from bandeau.gate.observe import Observer
@@ -25,13 +24,8 @@ from bandeau.policy.file import load
 from bandeau.policy.model import Policy
 from bandeau.site import Site
 
-OURS = "bandeau.django.Middleware"
 PASTE_POLICY = 'BANDEAU_POLICY = BASE_DIR / "bandeau.toml"'
 PASTE_LEDGER = "BANDEAU_LEDGER = f\"sqlite:///{BASE_DIR / 'bandeau.db'}\""
-PASTE_ACCOUNT = (
-    "SessionMiddleware and AuthenticationMiddleware have to stand before bandeau.django.Middleware,"
-    " which asks them who is signed in"
-)
 NAMES = {
     "BANDEAU_POLICY": PASTE_POLICY,
     "BANDEAU_LEDGER": PASTE_LEDGER,
@@ -50,27 +44,6 @@ def right(name: str, value: Any) -> bool:
         schemes = ("sqlite:///", *POSTGRESQL)
         return isinstance(value, str) and value.startswith(schemes) and value not in schemes
     return isinstance(value, bool | str | os.PathLike)
-
-
-def tells_who() -> bool:
-    """Say whether something that knows who is signed in stands before the gate."""
-    chain = list(settings.MIDDLEWARE)
-    before = chain[: chain.index(OURS)] if OURS in chain else chain
-    return any(map(_authenticates, before))
-
-
-@lru_cache(maxsize=64)
-def _authenticates(name: str) -> bool:
-    try:
-        from django.contrib.auth.middleware import AuthenticationMiddleware  # noqa: PLC0415 (models)
-
-        found = import_string(name)
-    except (
-        ImportError,
-        RuntimeError,
-    ):  # there is no such thing, or its application is not installed
-        return False
-    return isinstance(found, type) and issubclass(found, AuthenticationMiddleware)
 
 
 def setting(name: str) -> Any:

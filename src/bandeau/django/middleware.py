@@ -22,8 +22,9 @@ from django.utils.functional import SimpleLazyObject
 
 from bandeau.adapters.wsgi import inner_environ, read_body, request_of
 from bandeau.decision.model import Consent
-from bandeau.django.conf import PASTE_ACCOUNT, site, tells_who
-from bandeau.site import UNKNOWN, Exchange
+from bandeau.django.accounts import accounts
+from bandeau.django.conf import site
+from bandeau.site import Exchange
 from bandeau.wire.headers import RawHeaders
 from bandeau.wire.messages import Reply, Request
 
@@ -45,22 +46,14 @@ class Middleware:
         if self.is_async:
             markcoroutinefunction(self)
         self.site = site()
-        self._accounts = self.site.policy.account.enabled
-        if self._accounts and not tells_who():
-            raise ImproperlyConfigured(f"[account] is on: {PASTE_ACCOUNT}")
+        self._accounts = accounts() if self.site.policy.account.enabled else None
 
     def __call__(self, request: HttpRequest) -> Any:
         if self.is_async:
             return self._async(request)
         if _answered.get():
             return self.get_response(_within(request, _answered.get()))
-        who: object = None
-        if self._accounts:
-            try:
-                who = _id(request.user)
-            except Exception:  # noqa: BLE001 (it fails closed, and a page still comes)
-                _log.exception("who is signed in could not be told: nothing passes")
-                who = UNKNOWN
+        who = self._accounts.signed_in(request) if self._accounts else None
         exchange = self.site.recorded_sync(self.site.exchange(_request(request), who))
         _leave(request, exchange)
         if exchange.endpoint:
@@ -79,13 +72,7 @@ class Middleware:
     async def _async(self, request: HttpRequest) -> Any:
         if _answered.get():
             return await self.get_response(_within(request, _answered.get()))
-        who: object = None
-        if self._accounts:
-            try:
-                who = _id(await request.auser())
-            except Exception:  # noqa: BLE001 (it fails closed, and a page still comes)
-                _log.exception("who is signed in could not be told: nothing passes")
-                who = UNKNOWN
+        who = await self._accounts.asigned_in(request) if self._accounts else None
         exchange = await self.site.recorded(await self.site.exchanged(_request(request), who))
         _leave(request, exchange)
         if exchange.endpoint:
@@ -105,11 +92,6 @@ class Middleware:
 def _request(request: HttpRequest) -> Request:
     scheme = {"wsgi.url_scheme": request.scheme}
     return request_of({"SERVER_NAME": "", "SERVER_PORT": "", **request.META, **scheme})
-
-
-def _id(user: Any) -> str | None:
-    """Return a user's primary key; None for who is not signed in."""
-    return str(user.pk) if user.is_authenticated else None
 
 
 class ConsentHttpRequest(HttpRequest):  # type: ignore[misc]
