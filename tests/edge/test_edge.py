@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import os
 import random
 import re
@@ -11,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from click.testing import CliRunner
 import serving
 from bandeau.adapters.proxy import Proxy
 from bandeau.cli import main
+from bandeau.ledger.keys import derive
 from bandeau.policy.file import loads
 from bandeau.site import Site
 from browser.conftest import free_ports
@@ -31,6 +33,7 @@ ROUNDS = 100_000 if os.environ.get("BANDEAU_PROVE") else 3_000
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "edge.md"
 HOST = "www.own.localhost:9000"
 CACHED = SMALL.replace("[[purpose]]", "edge_cache = true\n[[purpose]]", 1)
+_DIGEST = "lib*/**/varnish/vmods/libvmod_digest.so"
 _NJS = Path("/usr/lib/nginx/modules/ngx_http_js_module.so")
 PAGE = b"<html lang=en><head><title>t</title></head><body><p>%d<iframe src=//social.localhost/f></iframe></body></html>"
 FORM = (b"Content-Type: application/x-www-form-urlencoded", b"Sec-Fetch-Site: same-origin")
@@ -98,23 +101,54 @@ def computing(folder: Path, gate: int) -> Iterator[int]:
     """Run nginx with what `bandeau edge njs` prints: it asks nobody for states."""
     if not _NJS.exists():
         pytest.skip("nginx has no njs here (Debian: apt-get install libnginx-mod-http-js)")
-    (folder / "bandeau.toml").write_text(CACHED)
-    where = [f"--policy={folder}/bandeau.toml", f"--ledger=sqlite:///{folder}/b.db"]
-    done = CliRunner().invoke(main, ["edge", "njs", *where])
-    assert done.exit_code == 0, done.output
-    (folder / "bandeau.js").write_text(done.output)
+    (folder / "bandeau.js").write_text(printed("njs", folder))
     njs = f"js_path {folder}; {snippets('njs')[0]}"
     with nginx(folder, gate, njs=njs) as port:
         yield port
 
 
+def key_file(folder: Path, zeros: Sequence[bool] = (False,)) -> None:
+    """Write secrets; from some of them a key with a zero byte is derived, which Varnish cannot use."""
+    secrets = (os.urandom(32) for _ in itertools.count())
+    found = [next(one for one in secrets if (0 in derive(one, "choice")) is zero) for zero in zeros]
+    path = folder / "bandeau.key"
+    path.write_text("".join(f"{one.hex()}\n" for one in found))
+    path.chmod(0o600)
+
+
+def printed(kind: str, folder: Path) -> str:
+    """Return what `bandeau edge` prints for the site whose ledger is in a folder."""
+    (folder / "bandeau.toml").write_text(CACHED)
+    where = [f"--policy={folder}/bandeau.toml", f"--ledger=sqlite:///{folder}/b.db"]
+    done = CliRunner().invoke(main, ["edge", kind, *where])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
 @contextlib.contextmanager
-def varnish(folder: Path, gate: int) -> Iterator[int]:
-    program = installed("varnishd", "varnish")
-    port = free_ports()
+def varnish(folder: Path, gate: int, recipe: int = 0) -> Iterator[int]:
+    """Run one of the page's recipes."""
     vcl = folder / "default.vcl"
     backend = f'backend default {{ .host = "127.0.0.1"; .port = "{gate}"; }}'
-    vcl.write_text(f"vcl 4.1;\nimport std;\n{backend}\n{snippets('vcl')[0]}")
+    vcl.write_text(f"vcl 4.1;\nimport std;\n{backend}\n{snippets('vcl')[recipe]}")
+    with varnishd(folder, vcl) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def varnish_that_computes(folder: Path, gate: int) -> Iterator[int]:
+    """Run Varnish with what `bandeau edge vcl` prints: it asks nobody for states."""
+    (folder / "bandeau.vcl").write_text(printed("vcl", folder))
+    with varnish(folder, gate, 1) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def varnishd(folder: Path, vcl: Path) -> Iterator[int]:
+    program = installed("varnishd", "varnish")
+    if "include" in vcl.read_text() and not any(Path("/usr").glob(_DIGEST)):
+        pytest.skip("Varnish has no digest here (Debian: apt-get install varnish-vmod-digest)")
+    port = free_ports()
     command = [
         program,
         "-F",
@@ -126,6 +160,8 @@ def varnish(folder: Path, gate: int) -> Iterator[int]:
         f"127.0.0.1:{port}",
         "-f",
         str(vcl),
+        "-p",
+        f"vcl_path={folder}",
         "-s",
         "malloc,50m",
     ]
@@ -165,8 +201,13 @@ def choice(port: int, body: bytes) -> str:
     return answered.every(b"set-cookie")[0].partition(b";")[0].decode()
 
 
-@pytest.mark.parametrize("edge", [nginx, varnish, computing], ids=["nginx", "varnish", "njs"])
+@pytest.mark.parametrize(
+    "edge",
+    [nginx, varnish, computing, varnish_that_computes],
+    ids=["nginx", "varnish", "njs", "vcl"],
+)
 def test_a_cache_in_front_never_gives_one_s_state_to_another(edge: object, tmp_path: Path) -> None:
+    key_file(tmp_path)
     site = Site.from_policy(loads(CACHED), f"sqlite:///{tmp_path / 'b.db'}")
     with contextlib.ExitStack() as stack:
         up = stack.enter_context(serving.upstream())

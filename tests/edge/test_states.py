@@ -7,7 +7,9 @@ import json
 import os
 import random
 import shutil
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,12 +25,23 @@ from bandeau.decision.model import Published
 from bandeau.policy.file import loads
 from bandeau.site import Request, Site
 from conftest import SMALL, chosen
+from edge.test_edge import key_file, varnishd
 
 CASES = 10_000 if os.environ.get("BANDEAU_PROVE") else 2_000
 HOST = "www.own.localhost:9000"
 EDGE = SMALL.replace("[[purpose]]", "edge_cache = true\n[[purpose]]", 1)
 OLDER = EDGE.replace('"*.ads.localhost"', '"ads.localhost"').replace(
     "[[service]]", '[[purpose]]\nid = "video"\n[[service]]', 1
+)
+_TEXTS = "".join(f'[purpose.text.{one}]\ntitle = "T"\nsentence = "S."\n' for one in ("fr", "en"))
+WIDE = EDGE.replace('["http://www.own', '["https://www.own.example", "http://www.own').replace(
+    "[[service]]",
+    "".join(f'[[purpose]]\nid = "p{n}"\n{_TEXTS}' for n in range(40)) + "[[service]]",
+    1,
+) + "".join(
+    f'[[service]]\nid = "more{n}"\npurpose = "%s"\nrecipient = "More"\n'
+    f'hosts = [{{ host = "more{n}.localhost", kinds = ["script"] }}]\n'
+    for n in range(2)
 )
 UNKNOWN = Published("f" * 64, ("social",), {"social": "1"})
 MINUTE = 29_926_765
@@ -57,9 +70,21 @@ def edge_policy(request: pytest.FixtureRequest) -> str:
 def site(tmp_path: Path, edge_policy: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.chdir(tmp_path)  # where the report goes
     url = f"sqlite:///{tmp_path / 'b.db'}"
+    key_file(tmp_path)
     Site.from_policy(loads(OLDER), url).close()  # it was published before
     made = Site.from_policy(loads(edge_policy), url)
     made._now = lambda: MINUTE
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Iterator[Site]:
+    """A site of many purposes, over https; and all of its keys but one are of no use to Varnish."""
+    key_file(tmp_path, [True, False])
+    url = f"sqlite:///{tmp_path / 'b.db'}"
+    Site.from_policy(loads(WIDE % ("p3", "p17")), url).close()
+    made = Site.from_policy(loads(WIDE % ("p4", "p9")), url)
     yield made
     made.close()
 
@@ -92,22 +117,26 @@ def cookie(chance: random.Random, site: Site) -> str:
     granted = frozenset(one for one in decided if chance.random() < 0.6)
     edges = (0, 10, 11, -182 * 1440, -182 * 1440 + 1, -500_000)
     minute = MINUTE + chance.choice((*edges, -chance.randrange(200_000)))
-    value = encode(Choice(policy.digest, granted, decided, minute), policy.order, site.desk.key)
+    sealing = chance.choice(site._keys)
+    value = encode(Choice(policy.digest, granted, decided, minute), policy.order, sealing)
     if chance.random() < 0.3:
         at = chance.randrange(len(value))
         value = value[:at] + chance.choice("0a.Z-\xe9 ") + value[at + chance.randrange(2) :]
     return value
 
 
-def headers(chance: random.Random, site: Site) -> dict[str, str]:
+def headers(chance: random.Random, site: Site, *, secure: bool = False) -> dict[str, str]:
     """Make a visitor's headers."""
-    members = ["session=1", "Bandeau=1.a", "bandeau", "bandeau-audience=0", "bandeau-audience=1"]
+    name = "__Host-bandeau" if secure else "bandeau"
+    host = "www.own.example" if secure else HOST
+    members = ["session=1", "Bandeau=1.a", name, f"{name}-audience=0", f"{name}-audience=1"]
     members = chance.sample(members, chance.randrange(3))
     for _ in range(chance.choice((0, 1, 1, 1, 1, 2))):
-        members.insert(0, "bandeau=" + cookie(chance, site))
+        members.insert(0, f"{name}={cookie(chance, site)}")
     members += members[:1] if chance.random() < 0.1 else []
     made = {
-        "host": HOST if chance.random() < 0.95 else chance.choice(("own.localhost", HOST.upper())),
+        "host": host if chance.random() < 0.95 else chance.choice(("own.localhost", HOST.upper())),
+        "x-forwarded-proto": "https" if secure else "",
         "cookie": chance.choice(("; ", ";", " ;\t")).join(members),
         "accept-language": ",".join(
             chance.choice(("fr", "EN-gb", "de", "", "*", "en_US")) + chance.choice(("", "", ";q=0", ";q=0.3", "; q = 1. ", ";q=x"))
@@ -119,9 +148,11 @@ def headers(chance: random.Random, site: Site) -> dict[str, str]:
     return {name: value for name, value in made.items() if value}
 
 
-def told(site: Site, sent: dict[str, str]) -> str:
+def told(site: Site, sent: dict[str, str], minute: int = MINUTE) -> str:
+    site._now = lambda: minute
     pairs = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
-    asked = Request("GET", "http", sent["host"], "/", "", pairs)
+    scheme = sent.get("x-forwarded-proto", "http")
+    asked = Request("GET", scheme, sent["host"], "/", "", pairs)
     return site.exchange(asked).edge_key
 
 
@@ -151,6 +182,91 @@ def test_a_worker_computes_what_the_site_says(site: Site, tmp_path: Path, edge_p
             states.add(computed)
     assert sum(computed is not None for computed in found) > CASES * 0.6
     assert len(states) > 100
+
+
+_WHICH = """
+vcl 4.1;
+backend default none;
+include "%s";
+sub vcl_recv { call bandeau_key; return (synth(200)); }
+sub vcl_synth {
+    set resp.http.BD-Key = req.http.BD-Key;
+    return (deliver);
+}
+"""
+
+
+def asked_of_varnish(module: Path, sent: list[dict[str, str]]) -> list[str | None]:
+    """Have a real varnishd say which keys it computes for requests."""
+    (module.parent / "which.vcl").write_text(_WHICH % module)
+    found: list[str | None] = []
+    with (
+        varnishd(module.parent, module.parent / "which.vcl") as port,
+        socket.create_connection(("127.0.0.1", port), 30) as connection,
+        connection.makefile("rb") as answers,
+    ):
+        for number, one in enumerate(sent):
+            lines = "".join(f"{name}: {value}\r\n" for name, value in one.items())
+            if number % 2:  # as HTTP/2 sends them (RFC 9113 8.2.3)
+                lines = lines.replace("; bandeau", "\r\ncookie: bandeau")
+            connection.sendall(f"HEAD / HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+            assert answers.readline() == b"HTTP/1.1 200 OK\r\n", one
+            said = {}
+            while (line := answers.readline()) != b"\r\n":
+                name, _, value = line.decode("latin-1").partition(":")
+                said[name.lower()] = value.strip()
+            found.append(said.get("bd-key") or None)
+    return found
+
+
+def compared(site: Site, sent: list[dict[str, str]], found: list[str | None]) -> set[str]:
+    """See that what was computed is what the site says; return the states that were met."""
+    minutes = range(MINUTE, int(time.time() // 60) + 1)  # varnishd has a clock of its own
+    states = set()
+    for one, computed in zip(sent, found, strict=True):
+        if computed is not None:
+            assert computed in {told(site, one, minute) for minute in minutes}, one
+            states.add(computed)
+    return states
+
+
+@pytest.fixture
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "MINUTE", int(time.time() // 60))
+
+
+@pytest.mark.usefixtures("today")
+def test_varnish_computes_what_the_site_says(site: Site, tmp_path: Path, edge_policy: str) -> None:
+    chance = random.Random()
+    sent = [headers(chance, site) for _ in range(CASES)]
+    found = asked_of_varnish(printed("vcl", tmp_path, edge_policy), sent)
+    assert len(compared(site, sent, found)) > 100
+    assert all(unusual(site, one) for one, said in zip(sent, found, strict=True) if not said)
+    assert sum(computed is not None for computed in found) > CASES * 0.6
+
+
+@pytest.mark.usefixtures("today")
+def test_varnish_computes_42_purposes_and_leaves_what_it_cannot_read_to_the_gate(
+    wide: Site, tmp_path: Path
+) -> None:
+    chance = random.Random()
+    sent = [headers(chance, wide, secure=chance.random() < 0.8) for _ in range(CASES)]
+    tags = ",".join(["de"] * 13)
+    sent += [{**sent[0], "host": HOST, "accept-language": tags}]
+    found = asked_of_varnish(printed("vcl", tmp_path, WIDE % ("p4", "p9")), sent)
+    assert len(compared(wide, sent, found)) > 100
+    assert CASES * 0.3 < sum(computed is not None for computed in found) < CASES * 0.8
+    assert found[-1] is None
+
+
+def test_a_key_that_varnish_cannot_use_is_said(tmp_path: Path) -> None:
+    key_file(tmp_path, [False, True])
+    Site.from_policy(loads(EDGE), f"sqlite:///{tmp_path / 'b.db'}").close()
+    (tmp_path / "bandeau.toml").write_text(EDGE)
+    where = [f"--policy={tmp_path}/bandeau.toml", f"--ledger=sqlite:///{tmp_path}/b.db"]
+    done = CliRunner().invoke(main, ["edge", "vcl", *where])
+    assert done.exit_code == 2
+    assert "bandeau ledger rotate" in done.output
 
 
 @pytest.mark.parametrize(

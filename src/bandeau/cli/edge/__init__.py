@@ -1,4 +1,4 @@
-"""`bandeau edge`: JavaScript that computes the state key where the cache is, without asking the gate.
+"""`bandeau edge`: what computes the state key where the cache is, without asking the gate.
 
 What is printed holds the key that seals choices, and what the running version rewrites pages by: it is
 made anew with each version, policy and key. It never decides what passes: an edge keeps a page only
@@ -7,12 +7,16 @@ where the gate has named the same state with it.
 
 from __future__ import annotations
 
+import base64
 import json
+import string
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import click
+import jinja2
 
 from bandeau.decision.cookie import POLICY_DIGITS
 from bandeau.decision.model import Published
@@ -29,13 +33,13 @@ from bandeau.policy.model import Policy
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["worker", "njs"]))
+@click.argument("kind", type=click.Choice(["worker", "njs", "vcl"]))
 @click.option("--policy", required=True, type=click.Path(path_type=Path), help="The policy file.")
 @click.option(
     "--ledger", default="sqlite:///bandeau.db", show_default=True, help="Where decisions go."
 )
 def edge(kind: str, policy: Path, ledger: str) -> None:
-    """Print a module for an edge's cache: a worker (Web Crypto), or njs. It holds a secret."""
+    """Print a module for an edge's cache: a worker (Web Crypto), njs, or VCL. It holds a secret."""
     try:
         declared = load(policy)
         wanted = declared.site.edge_cache and declared.choice.source == "notice"
@@ -82,6 +86,45 @@ def module(kind: str, policy: Policy, keys: Keys, log: Log) -> str:
         },
         "keys": [key.hex() for key in keys.derived("choice")],
     }
+    if kind == "vcl":
+        return _vcl(data)
     here = files("bandeau.cli.edge")
     parts = [(here / f"{name}.js").read_text("utf-8") for name in ("state", kind)]
     return "".join([f"const DATA = {json.dumps(data, indent=1)};\n", *parts])
+
+
+_DIGITS = "".join(
+    f"{digit}{number:02}" for number, digit in enumerate(string.digits + string.ascii_lowercase)
+)
+_MOST = 48  # purposes: VCL's integers have 15 decimal digits
+
+
+def _vcl(data: dict[str, Any]) -> str:
+    """Return the subroutines for Varnish: its module takes keys for text, which ends at a zero byte."""
+    keys = [key for key in map(bytes.fromhex, data["keys"]) if 0 not in key]
+    if bytes.fromhex(data["keys"][0]) not in keys:
+        raise BandeauError(
+            "varnish-vmod-digest cannot use this key, which has a zero byte in it, as one in nine has:"
+            " `bandeau ledger rotate`, restart the site, print it again"
+        )
+    if any(len(one["order"]) > _MOST for one in data["policies"].values()):
+        raise BandeauError(f"VCL computes states of at most {_MOST} purposes")
+    names = {
+        "http": ("bandeau", "bandeau-audience"),
+        "https": (data["cookie"], "__Host-bandeau-audience"),
+    }
+    used = sorted({origin.partition(":")[0] for origin in data["origins"]})
+    text = (files("bandeau.cli.edge") / "state.vcl").read_text("utf-8")
+    template = jinja2.Environment(
+        autoescape=False,  # noqa: S701 (it is no markup)
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    ).from_string(text)
+    return template.render(
+        **{**data, "keys": [base64.b64encode(key).decode() for key in keys]},
+        cookies={scheme: names[scheme] for scheme in used},
+        digits=_DIGITS,
+        every="".join(f",{one}" for one in sorted(data["purposes"])),
+        valid_minutes=data["validMinutes"],
+        unread=len(keys) < len(data["keys"]),
+    )
