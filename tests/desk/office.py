@@ -13,6 +13,8 @@ from email.message import Message
 from pathlib import Path
 from urllib.parse import urlencode
 
+import argon2
+
 from bandeau.decision.model import Decision, Event
 from bandeau.desk.app import Desk
 from bandeau.desk.users import Users
@@ -28,6 +30,7 @@ from serving import running
 
 ORIGIN = "http://desk.localhost:9010"
 PASSWORD = "correct horse battery"
+QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 DAY = 1440  # minutes
 TODAY = 20_786 * DAY  # 2026-11-29
 LATER = SMALL.replace('data = ["browsing", "ip_address"]', 'data = ["browsing"]').replace(
@@ -84,15 +87,15 @@ class Seen:
 class Browser:
     """Asks a desk as a browser does, and keeps its cookie."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, cookie: str = "") -> None:
         self._port = port
-        self.cookie = ""
+        self.cookie = cookie
 
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Seen:
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Seen:
         sent = {"Host": ORIGIN.partition("//")[2], "Cookie": self.cookie}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._port, 60)) as asked:
-            asked.request(method, path, body, {k: v for k, v in sent.items() if v})
+            asked.request(method, path, body or None, {k: v for k, v in sent.items() if v})
             answer = asked.getresponse()
             found = Seen(answer.status, answer.headers, answer.read())
         if "set-cookie" in found.headers:
@@ -100,7 +103,7 @@ class Browser:
         return found
 
     def get(self, path: str, **headers: str) -> Seen:
-        return self.ask("GET", path, **headers)
+        return self.ask("GET", path, b"", **headers)
 
     def post(self, path: str, **form: str) -> Seen:
         return self.send(path, urlencode(form).encode(), Sec_Fetch_Site="same-origin")
@@ -113,7 +116,7 @@ class Browser:
 def opened(folder: Path) -> Office:
     """Give a folder with a ledger a desk: somebody who reads, and somebody who edits."""
     url = f"sqlite:///{folder / 'bandeau.db'}"
-    users = Users(folder / "bandeau.desk")
+    users = Users(folder / "bandeau.desk", hasher=QUICK)
     return Office(folder, loads(LATER), url, users)
 
 

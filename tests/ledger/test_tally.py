@@ -129,7 +129,7 @@ def walked(kind: str, taken: list[tuple[str, object]]) -> None:
         assert it.ledger.fsck() == []
 
 
-@settings(max_examples=500 if PROVE else 25)
+@settings(max_examples=500 if PROVE else 15)
 @given(some.lists(steps, max_size=40))
 def test_whatever_is_decided_and_removed_the_tally_is_a_recount(
     taken: list[tuple[str, object]],

@@ -199,13 +199,13 @@ class Desk:
                 raise HTTPException(421)
             form = await self._posted(request) if request.method == "POST" else {}
             asked = await run_in_threadpool(self._asked, request, form)
-            answer = place.post if request.method == "POST" else place.get
-            if answer is None:
-                return self.problem(asked, 405)
             if place.role and asked.user is None:
                 return self.to(asked, "/login")
             if place.role == "editor" and not (asked.user and asked.user.edits):
                 return self.problem(asked, 403)
+            answer = place.post if request.method == "POST" else place.get
+            if answer is None:
+                return self.problem(asked, 405)
             try:
                 return await run_in_threadpool(answer, self, asked)
             except BandeauError as error:

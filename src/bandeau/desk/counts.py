@@ -3,8 +3,8 @@
 The rule. Every figure is one sum of decisions, and is shown rounded down to the ten; under ten it is
 "< 10", zero too. Totals are figures like the others, shares are made of figures that are shown, and days
 are only put together as the calendar does: no period of one's own, so none that differs from another by
-a day. Where a breakdown and its total are shown, a hidden sum may always be 9 as well as what it is: sums
-and differences never tell that it is less.
+a day. Where a breakdown and its total are shown, a hidden sum may always be 9 as well as what it is, so
+sums and differences never tell that it is less.
 """
 
 from __future__ import annotations

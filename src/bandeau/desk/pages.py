@@ -143,7 +143,7 @@ def _figure(asked: Asked, one: Figure) -> str:
 
 def _named(asked: Asked, kind: str, value: str, shown: Mapping[str, str]) -> str:
     if kind == "snapshot":
-        return asked.words("notices.version", index=value, since=shown.get(value, ""))
+        return f"{shown.get(value, '')} ({value})"
     return asked.words.named(kind, value)
 
 

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import argon2
@@ -61,12 +62,16 @@ class User:
 class Users:
     """The file. Safe to use from any thread; every method raises BandeauError when it fails."""
 
-    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], float] = time.time,
+        hasher: argon2.PasswordHasher | None = None,
+    ) -> None:
         self.path = path
         self._now = now
-        self._hasher = argon2.PasswordHasher()
+        self._hasher = hasher or argon2.PasswordHasher()
         self._hashing = threading.Lock()  # 64 MiB each: one at a time
-        self._nobody = self._hasher.hash(secrets.token_hex())
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
@@ -154,6 +159,11 @@ class Users:
         sql = "SELECT at, name, what FROM journal ORDER BY rowid DESC LIMIT ?"
         with self._open() as database:
             return database.execute(sql, (many,)).fetchall()
+
+    @cached_property
+    def _nobody(self) -> str:
+        """What a password of nobody is compared with."""
+        return self._hasher.hash(secrets.token_hex())
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
