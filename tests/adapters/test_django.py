@@ -118,8 +118,15 @@ def table(request: Any) -> JsonResponse:
     return JsonResponse({"social": request.consent.allows("social")})
 
 
+def nonced(request: Any) -> HttpResponse:
+    from django.middleware.csp import get_nonce
+
+    return HttpResponse(f"{PLACE}<script nonce={get_nonce(request)}>a()</script>")
+
+
 def patterns() -> list[Any]:
     return [
+        path("nonced", nonced),
         path("square", square),
         path("kept/square", cache_page(60)(square)),
         path("otherwise", otherwise),
@@ -170,6 +177,27 @@ def choose(client: Client, choice: str) -> None:
 
 def text(client: Client, where: str) -> str:
     return str(client.get(where).content.decode())
+
+
+@pytest.mark.skipif(django.VERSION < (6,), reason="Django has a middleware for CSP from 6.0 on")
+def test_our_scripts_run_under_django_s_own_browser_policy_and_it_stays() -> None:
+    policy = {"default-src": ["'self'"], "script-src": ["'self'", "<CSP_NONCE_SENTINEL>"]}
+    chain = [OURS, "django.middleware.csp.ContentSecurityPolicyMiddleware"]
+    with override_settings(SECURE_CSP=policy, MIDDLEWARE=chain):
+        client = visitor()
+        for where in ("/nonced", "/plain"):
+            answered = client.get(where)
+            django_s, *ours = answered.headers["content-security-policy"].split(", ")
+            page = answered.content.decode()
+            assert django_s.startswith("default-src 'self'; script-src 'self'")
+            assert len(ours) == 2
+            (guard,) = re.findall(r"<head><script([^>]*)>", page)
+            if where == "/nonced":
+                (nonce,) = re.findall(r"<script nonce=(\S+)>a\(\)", page)
+                assert f"'nonce-{nonce}'" in django_s
+                assert f'nonce="{nonce}"' in guard
+            else:  # it names no nonce that nobody has asked for
+                assert "'sha256-" in django_s
 
 
 def with_cache(*, gate: int = 0) -> Any:

@@ -147,3 +147,26 @@ def test_an_empty_environment_gets_few_packages_and_a_proxy_that_serves(
     micro = statistics.median(int(said.splitlines()[-1].split("|")[1]) for said in imports)
     start = statistics.median(starts)
     print(f"{len(brought)} packages; import {micro / 1000:.0f} ms; proxy {start:.2f} s")  # noqa: T201 (to be shown)
+
+
+@pytest.mark.skipif(
+    "BANDEAU_PROVE" not in os.environ, reason="BANDEAU_PROVE=1 installs another Django with pip"
+)
+def test_the_newest_django_passes_what_the_pinned_one_does(tmp_path: Path) -> None:
+    python = next(
+        (one for n in (14, 13, 12) if (one := shutil.which(f"python3.{n}"))
+         and run(one, "-c", "", cwd=tmp_path).returncode == 0), None,
+    )  # fmt: skip
+    if not python:
+        pytest.skip("there is no Python 3.12 or newer here, which Django 6 needs")
+    run(python, "-m", "venv", "new", cwd=tmp_path)
+    tools = tmp_path / "new" / "bin"
+    packages = ["django>=6", "fastapi", "flask", "hypothesis", "pytest"]
+    done = run(
+        tools / "pip", "install", f"{built(tmp_path)}[serve,audit,demo,postgres]", *packages, cwd=tmp_path
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    files = [f"tests/adapters/test_{name}.py" for name in ("django", "frameworks", "scenarios")]
+    done = run(tools / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+    print(done.stdout.splitlines()[-1])  # noqa: T201 (to be shown)
