@@ -28,6 +28,7 @@ from conftest import SMALL, chosen
 from edge.test_edge import key_file, varnishd
 
 CASES = 10_000 if os.environ.get("BANDEAU_PROVE") else 2_000
+ASKED = CASES if CASES > 2_000 else 600  # of a server
 HOST = "www.own.localhost:9000"
 EDGE = SMALL.replace("[[purpose]]", "edge_cache = true\n[[purpose]]", 1)
 OLDER = EDGE.replace('"*.ads.localhost"', '"ads.localhost"').replace(
@@ -238,11 +239,11 @@ def today(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("today")
 def test_varnish_computes_what_the_site_says(site: Site, tmp_path: Path, edge_policy: str) -> None:
     chance = random.Random()
-    sent = [headers(chance, site) for _ in range(CASES)]
+    sent = [headers(chance, site) for _ in range(ASKED)]
     found = asked_of_varnish(printed("vcl", tmp_path, edge_policy), sent)
-    assert len(compared(site, sent, found)) > 100
+    assert len(compared(site, sent, found)) > ASKED // 20
     assert all(unusual(site, one) for one, said in zip(sent, found, strict=True) if not said)
-    assert sum(computed is not None for computed in found) > CASES * 0.6
+    assert sum(computed is not None for computed in found) > ASKED * 0.6
 
 
 @pytest.mark.usefixtures("today")
@@ -250,12 +251,12 @@ def test_varnish_computes_42_purposes_and_leaves_what_it_cannot_read_to_the_gate
     wide: Site, tmp_path: Path
 ) -> None:
     chance = random.Random()
-    sent = [headers(chance, wide, secure=chance.random() < 0.8) for _ in range(CASES)]
+    sent = [headers(chance, wide, secure=chance.random() < 0.8) for _ in range(ASKED)]
     tags = ",".join(["de"] * 13)
     sent += [{**sent[0], "host": HOST, "accept-language": tags}]
     found = asked_of_varnish(printed("vcl", tmp_path, WIDE % ("p4", "p9")), sent)
-    assert len(compared(wide, sent, found)) > 100
-    assert CASES * 0.3 < sum(computed is not None for computed in found) < CASES * 0.8
+    assert len(compared(wide, sent, found)) > ASKED // 20
+    assert ASKED * 0.3 < sum(computed is not None for computed in found) < ASKED * 0.8
     assert found[-1] is None
 
 
