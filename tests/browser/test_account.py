@@ -149,7 +149,7 @@ def test_H4_two_profiles_and_one_account(
         with site(kind, tmp_path, third) as url:
             laptop = visitor(user_agent="laptop").new_page()
             phone = visitor(user_agent="phone", scripts=False).new_page()
-            told = "sur tous vos appareils"
+            told = "vous choisissez pour tous vos appareils"
 
             def shows(tab: Page, *, granted: bool, account: bool) -> None:
                 """See what a page says, and that the third party heard of it or did not."""
@@ -165,7 +165,9 @@ def test_H4_two_profiles_and_one_account(
             def presses(tab: Page, value: str, *, settings: bool = False) -> None:
                 if settings:
                     tab.locator(".bandeau-way").click()
-                tab.locator(f"main button[value={value}], #bandeau button[value={value}]").click()
+                one = tab.locator(f"main button[value={value}], #bandeau button[value={value}]")
+                with tab.expect_response("**/_b/choice"):
+                    one.click()
                 settle(tab)
 
             for tab, own in ((laptop, "all"), (phone, "none")):
