@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,15 @@ hosts = [{ host = "films.localhost", kinds = ["frame"] }]
 )
 
 
+@cache
+def _declared(policy: str) -> str:
+    return json.dumps(Notice(loads(policy)).trackers_data())
+
+
 def declared(policy: str) -> dict[str, Any]:
-    return Notice(loads(policy)).trackers_data()
+    """Return what a snapshot holds of a policy."""
+    found: dict[str, Any] = json.loads(_declared(policy))
+    return found
 
 
 def test_changes_are_of_purposes_services_trackers_controller_and_choice() -> None:

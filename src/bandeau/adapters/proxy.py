@@ -125,7 +125,7 @@ class Proxy:
         account, site = self.site.policy.account, self.site
         sent = cookies.request(request.every(b"cookie"), site.rules.allowance(frozenset())).headers
         names = [name.encode("ascii") for name in account.cookies]
-        if not any(value_of(line, name) for _, line in sent for name in names):
+        if not site.layers or not any(value_of(line, name) for _, line in sent for name in names):
             return None
         headers: CIMultiDict[str] = CIMultiDict(Host=request.host)
         headers["X-Forwarded-Host"], headers["X-Forwarded-Proto"] = request.host, request.scheme
