@@ -22,9 +22,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Account = Callable[
-    [Scope], object
-]  # a str or int for who is signed in, else None; or to be awaited
+Account = Callable[[Scope], object]  # the id of who is signed in, else None; may be awaitable
 
 _SCHEMES = {"ws": "http", "wss": "https"}
 _log = logging.getLogger("bandeau")

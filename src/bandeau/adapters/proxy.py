@@ -123,9 +123,11 @@ class Proxy:
         nobody any more. Where it does not say, nothing passes.
         """
         account, site = self.site.policy.account, self.site
+        if not (account.cookies and site.layers and _sound(request)):
+            return None
         sent = cookies.request(request.every(b"cookie"), site.rules.allowance(frozenset())).headers
         names = [name.encode("ascii") for name in account.cookies]
-        if not site.layers or not any(value_of(line, name) for _, line in sent for name in names):
+        if not any(value_of(line, name) for _, line in sent for name in names):
             return None
         headers: CIMultiDict[str] = CIMultiDict(Host=request.host)
         headers["X-Forwarded-Host"], headers["X-Forwarded-Proto"] = request.host, request.scheme

@@ -21,7 +21,7 @@ from bandeau.wire.messages import Reply
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
-Account = Callable[[Environ], object]  # a str or int for who is signed in, else None
+Account = Callable[[Environ], object]  # the id of who is signed in, else None
 
 _log = logging.getLogger("bandeau")
 _UNPREFIXED = {"CONTENT_TYPE": b"content-type", "CONTENT_LENGTH": b"content-length"}  # PEP 3333
