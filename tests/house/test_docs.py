@@ -176,3 +176,11 @@ def test_the_policy_for_a_consent_platform_is_good() -> None:
     assert shown
     before = MAPPED.partition("[choice]")[0]
     assert loads_with_warnings(before + shown[1], "docs")[1] == []
+
+
+def test_the_policies_for_accounts_are_good() -> None:
+    text = (ROOT / "docs" / "account.md").read_text("utf-8")
+    site = SMALL.replace('name = "session"', 'name = "sessionid"')
+    shown = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(shown) == 2
+    assert all(loads(f"{site}\n{one}").account.enabled for one in shown)
