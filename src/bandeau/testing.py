@@ -61,7 +61,7 @@ async def _walked(
 ) -> tuple[list[Run], list[Verdict]]:
     from bandeau.audit.judge import Case, judge  # noqa: PLC0415 (only where it is used)
     from bandeau.audit.ruleset import load as load_rules  # noqa: PLC0415
-    from bandeau.audit.scenario import Plan, run  # noqa: PLC0415
+    from bandeau.audit.scenario import Plan, run, shared  # noqa: PLC0415
     from bandeau.audit.watch import Setting  # noqa: PLC0415
     from bandeau.policy.file import load  # noqa: PLC0415
     from bandeau.wire.hosts import spelt  # noqa: PLC0415
@@ -73,7 +73,8 @@ async def _walked(
     own = tuple(one.host for one in declared.site.own_hosts) if declared else ()
     prefix = declared.site.prefix if declared else ""
     plan = Plan(address, Setting(language=language), own=own, prefix=prefix)
-    runs = [await run(plan, scenario) for scenario in scenarios]
+    async with shared(plan) as browser:
+        runs = [await run(plan, scenario, browser=browser) for scenario in scenarios]
     rules = load_rules()
     wanted = [rules[one] for scenario in scenarios for one in RULES[scenario]]
     return runs, judge(Case(runs, declared), wanted)

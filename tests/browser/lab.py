@@ -56,6 +56,10 @@ navigator.sendBeacon('http://' + at + 'beacon');
 fetch('http://' + at + 'again').catch(() => 0);
 new EventSource('http://' + at + 'stream');
 try { new WebSocket('ws://' + at + 'socket'); } catch { /* barred at once */ }
+for (const path of ['transport', 'transport?x=1']) {
+  const transport = new WebTransport('https://' + at + path);
+  transport.ready.catch(() => 0); transport.closed.catch(() => 0);
+}
 """
 FRAME = b"""<!doctype html><title>e</title><script>
 document.cookie = 'e_js=1; SameSite=None; Secure; path=/'; localStorage.setItem('e_ls', '1');

@@ -175,7 +175,7 @@ def test_an_update_outranks_a_later_default_and_a_region_one_for_all(seen: Seen)
 
 
 COLLECTORS = [
-    *(name for name in observe._HANDLERS if name not in ("bandeau.station", "bandeau.storage", "Network.loadingFailed", "Network.webTransportCreated", "DOMStorage.domStorageItemUpdated")),
+    *(name for name in observe._HANDLERS if name not in ("bandeau.station", "bandeau.storage", "Network.loadingFailed", "Audits.issueAdded", "Network.webTransportCreated", "DOMStorage.domStorageItemUpdated")),
     *(f"script {kind}" for kind in ("cookie_written", "cookie_deleted", "cookie_read", "storage_written", "fingerprint")),
 ]  # fmt: skip
 

@@ -82,7 +82,7 @@
     const original = globalThis[type];
     if (!original) continue;
     globalThis[type] = new Proxy(original, {
-      construct(target, args, self) { say("connection", { api: type, to: text(type === "WebTransport" ? args[0] : "") }); return Reflect.construct(target, args, self); },
+      construct(target, args, self) { say("connection", { api: type, to: type === "WebTransport" ? text(URL.parse?.(args[0])?.href ?? args[0]) : "" }); return Reflect.construct(target, args, self); },
     });
   }
   if (gpc && globalThis.Navigator) Object.defineProperty(Navigator.prototype, "globalPrivacyControl", { configurable: true, enumerable: true, get: () => true });

@@ -91,6 +91,7 @@ class Reader:
         self._asked: dict[tuple[str, str], int] = {}  # extra information on requests, so far
         self._answered: dict[tuple[str, str], int] = {}  # and on responses
         self._early: list[Raw] = []
+        self._barred: set[tuple[str, str]] = set()  # sessions and addresses of transports
         self._by_url: dict[str, tuple[str, ...]] = {}  # an address to how it came to be loaded
         self._tags: dict[str, list[tuple[str, str]]] = {}  # an address to pages and their tags
         self._written: dict[tuple[str, str, str], tuple[str, ...]] = {}  # area, name, host to who
@@ -157,6 +158,18 @@ class Reader:
                 for one in self._found
                 if one.kind != "request" or (one.at, one.name) != (barred.at, barred.url)
             ]
+
+    def _on_barred(self, event: Raw) -> None:
+        """Take back a connection that the page's policy barred; the browser speaks of it once more."""
+        issue = event.params["issue"]["details"]["contentSecurityPolicyIssueDetails"]
+        url = issue.get("blockedURL", "")
+        if issue["isReportOnly"] or not url.startswith("http"):
+            return
+        self._barred.add((event.session, url))
+        for at in reversed(range(len(self._found))):
+            if (self._found[at].kind, self._found[at].name) == ("connection", url):
+                del self._found[at]
+                return
 
     def _on_sent(self, event: Raw) -> None:
         hop = self._hop(event, self._asked)
@@ -325,6 +338,9 @@ class Reader:
 
     def _on_socket(self, event: Raw) -> None:
         url = event.params["url"]
+        if (event.session, url) in self._barred:
+            self._barred.remove((event.session, url))
+            return
         chain = self._chain(event.params)
         self._add("connection", event.at, url, host_of(url), chain)
 
@@ -432,6 +448,7 @@ _HANDLERS = {  # event to the method that reads it
     "bandeau.copies": "_on_copies",
     "Network.requestWillBeSent": "_on_request",
     "Network.loadingFailed": "_on_failed",
+    "Audits.issueAdded": "_on_barred",
     "Network.requestWillBeSentExtraInfo": "_on_sent",
     "Network.responseReceivedExtraInfo": "_on_headers",
     "Network.webSocketCreated": "_on_socket",

@@ -1,4 +1,4 @@
-"""The walks through a site's choices, each in a fresh profile: what is done, and whether it was done.
+"""The walks through a site's choices, each from nothing: what is done, and whether it was done.
 
 A choice counts as made when something was stored, the notice went, and it stayed away after the page was
 loaded anew; a click alone is nothing (one widely used notice "accepts" by storing that it waits).
@@ -16,7 +16,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
@@ -31,7 +31,7 @@ from bandeau.audit.lexicon import Goal, goal_of, said
 from bandeau.audit.observe import Observation, Reader, host_of
 from bandeau.audit.pipe import BrowserError, Params
 from bandeau.audit.probe import probed, support_file
-from bandeau.audit.watch import Setting, Watch
+from bandeau.audit.watch import Chromium, Setting, Watch
 from bandeau.wire.hosts import is_loopback
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ NAMES = (
     "keyboard",
     "endpoints",
 )
+LONG = ("withdraw", "reconsider", "return")  # two choices each: begun first, they end with the rest
 DEFAULT = ("no-choice", "refuse", "accept", "withdraw", "gpc", "settings", "keyboard")
 _MOST_SECONDS = 10.0  # for a station to become quiet
 _RESTLESS_SECONDS = 1.5  # where an earlier one never did
@@ -148,16 +149,24 @@ class Plan:
 
 
 async def run(
-    plan: Plan, scenario: str, number: int = 1, on_station: Callable[[str], None] | None = None
+    plan: Plan,
+    scenario: str,
+    number: int = 1,
+    on_station: Callable[[str], None] | None = None,
+    *,
+    browser: Chromium | None = None,
 ) -> Run:
-    """Do one scenario in a fresh profile. Whatever happens, a run with what was observed is returned.
+    """Do one scenario from nothing. Whatever happens, a run with what was observed is returned.
 
-    `on_station` hears the name of each station as it begins.
+    `on_station` hears the name of each station as it begins. In a `browser` that is given the walk has a
+    context of its own; without one, and to start it anew, it has a browser of its own, in a fresh profile.
     """
     setting = _setting(plan.setting, scenario)
     result = Run(scenario, number, setting)
-    with profile() as folder:
-        walk = _Walk(plan, result, folder, on_station or (lambda _: None))
+    if scenario in _RESTARTS or (browser and browser.gone):
+        browser = None
+    with profile() if browser is None else contextlib.nullcontext(Path()) as folder:
+        walk = _Walk(plan, result, browser or folder, on_station or (lambda _: None))
         cap = THOROUGH_SECONDS if plan.thorough else CAP_SECONDS
         try:
             try:
@@ -181,6 +190,20 @@ async def run(
         hosts = {one.host for one in result.observations if one.kind == "request" and not one.third}
         result.facts["names"] = await asyncio.to_thread(_names, sorted(hosts))
     return result
+
+
+@contextlib.asynccontextmanager
+async def shared(plan: Plan) -> AsyncIterator[Chromium | None]:
+    """Give a browser for many walks; None where it cannot be started, of which each walk tells itself."""
+    browser = None
+    with profile() as folder:
+        with contextlib.suppress(Exception):
+            browser = await Chromium.started(plan.setting, folder, path=plan.executable)
+        try:
+            yield browser
+        finally:
+            if browser:
+                await browser.stop()
 
 
 @contextlib.contextmanager
@@ -264,27 +287,30 @@ class _Walk:
     """The steps that scenarios are made of."""
 
     def __init__(
-        self, plan: Plan, result: Run, profile: Path, on_station: Callable[[str], None]
+        self, plan: Plan, result: Run, place: Chromium | Path, on_station: Callable[[str], None]
     ) -> None:
         self.on_station = on_station
         self.plan = plan
         self.result = result
-        self.profile = profile
+        self.place = place  # a browser that others use too, or a profile of its own
         self.watch: Watch | None = None
         self.session = ""
         self._past: list[Any] = []
 
     async def open(self) -> None:
-        """Start a browser on the profile."""
-        self.watch = await Watch.opened(
-            self.result.setting, self.profile, path=self.plan.executable
-        )
-        self.result.version, self.result.agent = self.watch.version, self.watch.agent
+        """Open a window where nothing was before, or on the profile as it was left."""
+        if isinstance(self.place, Chromium):
+            self.watch = await Watch.within(self.result.setting, self.place)
+        else:
+            path = self.plan.executable
+            self.watch = await Watch.opened(self.result.setting, self.place, path=path)
+        self.result.version = self.watch.browser.version
+        self.result.agent = self.watch.browser.agent
         self.session = await self.watch.page()
         self.finder = Finder(self.watch, self.session)
 
     async def close(self) -> None:
-        """End the browser, and read what it told."""
+        """End what was opened, and read what it told."""
         if self.watch is None:
             return
         await self.watch.close()
@@ -322,18 +348,17 @@ class _Walk:
         if status >= HTTPStatus.BAD_REQUEST:
             raise NotDoneError("error", f"the server answered {status}")
 
-    async def look(self, station: str, *, scroll: bool = True) -> None:
+    async def look(self, station: str) -> None:
         """Wait until the page is quiet, scroll through it, and read what it left."""
         browser = self.browser
-        ended = await self._settled()
-        if scroll and self.result.setting.scripts:  # without scripts no promise of it is ever kept
+        ended = await self.settled()
+        if self.result.setting.scripts:  # without scripts no promise of it is ever kept
             with contextlib.suppress(BrowserError):
                 await browser.evaluate(self.session, _SCROLL)
-                ended = await self._settled()
-        self.result.facts.setdefault("ended", {})[station] = ended
-        await self.read(station)
+                ended = await self.settled()
+        await self.read(station, ended)
 
-    async def _settled(self) -> str:
+    async def settled(self) -> str:
         """Wait until the page is quiet; one that never was is not waited for as long again."""
         restless = "time" in self.result.facts.get("ended", {}).values()
         most = _RESTLESS_SECONDS if restless else _MOST_SECONDS
@@ -342,8 +367,9 @@ class _Walk:
             self.result.facts.setdefault("ended", {}).setdefault("first", "time")
         return ended
 
-    async def read(self, station: str) -> None:
-        """Read jar, storage, hints and tags, and take a picture."""
+    async def read(self, station: str, ended: str) -> None:
+        """Read jar, storage, hints and tags, and take a picture; note how the wait before it ended."""
+        self.result.facts.setdefault("ended", {})[station] = ended
         browser = self.browser
         browser.note("bandeau.jar", {"cookies": await browser.cookies()})
         with contextlib.suppress(BrowserError):
@@ -414,7 +440,7 @@ class _Walk:
             self.mark(f"told-{number}")
             with contextlib.suppress(BrowserError):  # a download, or a page that is not there
                 await self.browser.go(self.session, url)
-                await self._settled()
+                await self.settled()
                 found = await self.browser.evaluate(self.session, look.page("text"))
                 self.result.facts.setdefault("told", []).append({"url": url, "text": found["text"]})
 
@@ -462,13 +488,13 @@ class _Walk:
                 )
             self.mark(station)
             await self.finder.press(control)
-            await self._settled()
+            ended = await self.settled()
             if last and await self.state() == before:
                 clicks += await self._saved(layer)
             if last and await self._held(before):
                 self.result.clicks[goal.value] = clicks
                 await self._announced(station, made)
-                await self.look(station, scroll=False)
+                await self.read(station, ended)
                 await self._sticks()
                 return
             if last:
@@ -489,7 +515,7 @@ class _Walk:
             raise NotDoneError("no-way-back", "no way back to the choices was found")
         self.mark("withdraw")
         await self.finder.press(control)
-        await self._settled()
+        await self.settled()
         clicks = 1
         for _ in range(_LAYERS):
             layer = await self.finder.notice() or await self.finder.layer()
@@ -506,14 +532,14 @@ class _Walk:
                 raise NotDoneError("no-control", "the way back shows no control to refuse")
             clicks += 1
             await self.finder.press(refuse)
-            await self._settled()
+            ended = await self.settled()
             if refuse.goal is not Goal.SETTINGS:
                 if refuse.goal is Goal.REFUSE and await self.state() == before:
                     clicks += await self._saved(layer)
                 if await self.state() == before:
                     raise NotDoneError("no-effect", "the withdrawal changed nothing that is stored")
                 self.result.clicks["withdraw"] = clicks
-                await self.look("withdraw", scroll=False)
+                await self.read("withdraw", ended)
                 return
         raise NotDoneError("no-control", "the way back leads to no control to refuse")
 
@@ -525,7 +551,7 @@ class _Walk:
         if settings:
             self.mark(f"only:{purpose}")
             await self.finder.press(settings)
-            await self._settled()
+            await self.settled()
             layer = await self.finder.layer()
             await self.noted(layer)
         wanted = json.dumps(purpose)
@@ -543,10 +569,10 @@ class _Walk:
         if save is None:
             raise NotDoneError("no-control", "the settings show no control to save")
         await self.finder.press(save)
-        await self._settled()
+        ended = await self.settled()
         if not await self._held(before):
             raise NotDoneError("no-effect", "the settings were saved, but nothing was stored")
-        await self.look(f"only:{purpose}", scroll=False)
+        await self.read(f"only:{purpose}", ended)
 
     async def settings(self) -> None:
         """Open the settings, save them as they are, and see what they show after that."""
@@ -557,7 +583,7 @@ class _Walk:
             return
         self.mark("settings")
         await self.finder.press(opens)
-        await self._settled()
+        await self.settled()
         layer = await self.finder.layer()
         await self.noted(layer)
         self.result.facts["shown"] = await self._ticks(layer)
@@ -568,14 +594,14 @@ class _Walk:
         before = await self.state()
         self.mark("saved")
         await self.finder.press(save)
-        await self._settled()
+        ended = await self.settled()
         self.result.facts["settings"] = "saved" if await self._held(before) else "no-effect"
-        await self.look("saved", scroll=False)
+        await self.read("saved", ended)
         await self.walk("saved")
         control = await self.finder.way_back()
         if control:
             await self.finder.press(control)
-            await self._settled()
+            await self.settled()
             self.result.facts["reopened"] = await self._ticks(await self.finder.layer())
 
     async def _ticks(self, layer: Notice) -> list[Params]:
@@ -606,7 +632,7 @@ class _Walk:
             if not await keys.back_to(control):
                 return
             await keys.press("Enter")
-            await self._settled()
+            await self.settled()
             stops[-1]["pressed"] = True
             if refuse:
                 stops[-1]["held"] = await self._held(before)
@@ -652,7 +678,7 @@ class _Walk:
         if save is None:
             return 0
         await self.finder.press(save)
-        await self._settled()
+        await self.settled()
         return 1
 
     async def _untick(self, layer: Notice) -> int:
@@ -664,9 +690,11 @@ class _Walk:
         return clicks
 
     async def _held(self, before: str) -> bool:
-        """Say whether something was stored and the notice went."""
-        for _ in range(10):
+        """Say whether something was stored and the notice went; what that took goes on is waited for."""
+        for times in range(10):
             if await self.state() != before and await self.finder.notice() is None:
+                if times:
+                    await self.settled()
                 return True
             await asyncio.sleep(0.2)
         return False
@@ -675,7 +703,7 @@ class _Walk:
         """See that the notice stays away. Raises NotDoneError."""
         self.mark("again")
         await self.browser.go(self.session, self.plan.url)
-        await self._settled()
+        await self.settled()
         if await self.finder.notice() is not None:
             self.result.facts["asked again"] = "when the page was loaded again"
             raise NotDoneError("asked-again", "the notice came back when the page was loaded again")
@@ -796,7 +824,7 @@ async def _reconsider(walk: _Walk) -> None:
         raise NotDoneError("no-control", "the way back shows no control to accept")
     walk.mark("reconsider")
     await walk.finder.press(accept)
-    await walk.look("reconsider", scroll=False)
+    await walk.read("reconsider", await walk.settled())
     await walk.walk("reconsider")
 
 
@@ -903,16 +931,18 @@ async def _dirty(walk: _Walk) -> None:
         if event.method == "Network.requestWillBeSent"
     }
     reader = Reader(walk.plan.url, own=walk.plan.own)
-    await walk.browser.call("Storage.clearCookies")
+    await walk.browser.call("Storage.clearCookies", walk.browser.context)
     for host in sorted(filter(None, hosts)):
         if reader.third(host):
             cookie = {"name": SEED, "value": hashlib.sha256(host.encode()).hexdigest()[:24]}
             more = {"domain": host, "path": "/", "sameSite": "None", "secure": True}
-            await walk.browser.call("Storage.setCookies", {"cookies": [{**cookie, **more}]})
+            seed = {"cookies": [{**cookie, **more}], **walk.browser.context}
+            await walk.browser.call("Storage.setCookies", seed)
     await walk.arrive("dirty")
     await walk.walk("dirty")
 
 
+_RESTARTS = ("return",)  # what a context keeps ends with its browser
 SEED = "bandeau_seed"  # the cookie that stands for what a third party knows already
 _SCENARIOS: dict[str, Callable[[_Walk], Awaitable[None]]] = {
     "no-choice": _no_choice,

@@ -52,6 +52,7 @@ _DOCUMENTS = ("page", "iframe")
 _KNOWN = (*_DOCUMENTS, "worker", "shared_worker", "service_worker")  # worklets and such know less
 _KEPT = ("Network.", "DOMStorage.", "Page.frame", "Page.download")
 _NO_EVIDENCE = ("Network.dataReceived", "Network.resourceChangedPriority", "Network.policyUpdated")
+_BARRED = "ContentSecurityPolicyIssue"  # of the issues that a browser tells, the only evidence
 _ENDED = "navigated or closed"  # of Chromium's answer on a target that is no more
 _POLL = 0.03  # seconds
 _POLLS = 500
@@ -101,17 +102,91 @@ class Target:
     watched: bool = False
 
 
-class Watch:
-    """A browser of which everything is watched. Made by `opened`; `close` when done."""
+class Chromium:
+    """One browser process, in which walks are watched side by side. Made by `started`."""
 
-    def __init__(self, setting: Setting, profile: Path) -> None:
+    def __init__(self) -> None:
+        self.version = self.agent = ""
+        self.watches: dict[str, Watch] = {}  # by context; "": the profile's own
+        self._sessions: dict[str, Watch] = {}
+        self._browser: Browser | None = None
+
+    @classmethod
+    async def started(cls, setting: Setting, profile: Path, *, path: str | None = None) -> Chromium:
+        """Start a browser on a profile, fresh or left by an earlier run. Raises BrowserError.
+
+        Third-party cookies, language and time zone are those of the setting, for all walks in it.
+        """
+        path = path or executable()
+        if setting.permissive and not (profile / "Default").exists():
+            (profile / "Default").mkdir(parents=True)
+            (profile / "Default" / "Preferences").write_text(json.dumps(PERMISSIVE), "utf-8")
+        made = cls()
+        made.agent = _AGENT.format(await asyncio.to_thread(_major, path))
+        command = [
+            path,
+            *FLAGS,
+            f"--user-data-dir={profile}",
+            f"--user-agent={made.agent}",
+            f"--lang={setting.language}",
+            f"--accept-lang={setting.language}",
+            "--no-startup-window",
+        ]
+        made._browser = await Browser.start(
+            command, made._event, environment=environment(profile, setting.time_zone)
+        )
+        try:
+            made.version = str((await made.call("Browser.getVersion"))["product"])
+            await made.call("Target.setAutoAttach", _ATTACH)
+        except BaseException:  # also when time is up: nobody else knows this browser yet
+            await made.stop()
+            raise
+        return made
+
+    @property
+    def gone(self) -> bool:
+        """Say whether the process has ended."""
+        return self._browser is None or self._browser.gone.is_set()
+
+    async def call(self, method: str, params: Params | None = None, session: str = "") -> Params:
+        """Call a method of the browser or of a session. Raises BrowserError."""
+        if self._browser is None:
+            raise BrowserError(f"{method}: the browser is gone")
+        return await self._browser.call(method, params, session)
+
+    async def stop(self) -> None:
+        """End the browser, and with it every walk."""
+        if self._browser:
+            await self._browser.stop()
+
+    def _event(self, method: str, params: Params, session: str) -> None:
+        """Tell an event to the watch that it is of: a target's by its context, or by its opener."""
+        watch = self._sessions.get(session)
+        if method == "Target.attachedToTarget":
+            context = params["targetInfo"].get("browserContextId", "")
+            watch = watch or self.watches.get(context) or self.watches.get("")
+            if watch:
+                self._sessions[params["sessionId"]] = watch
+        elif method == "Target.detachedFromTarget":
+            watch = self._sessions.pop(params["sessionId"], None)
+        if watch:
+            watch.event(method, params, session)
+
+
+class Watch:
+    """One walk's part of a browser, of which everything is watched; `close` when done.
+
+    Made by `opened`, in a browser of its own, or by `within`, in a context of a browser that others use
+    too: such a one has a jar, storage, caches and workers of its own, and keeps none of them.
+    """
+
+    def __init__(self, setting: Setting, browser: Chromium, context: str = "") -> None:
         self.setting = setting
-        self.profile = profile
+        self.browser = browser
+        self.context: Params = {"browserContextId": context} if context else {}  # in calls
         self.events: list[Raw] = []
         self.targets: dict[str, Target] = {}  # by session
         self.unwatched: list[str] = []  # what could not be watched, and why
-        self.version = self.agent = ""
-        self._browser: Browser | None = None
         self._began = self._heard = time.monotonic()
         self._busy: set[tuple[str, str]] = set()  # sessions and their requests in flight
         self._binding = f"_{secrets.token_hex(8)}"
@@ -123,48 +198,28 @@ class Watch:
         gpc = "true" if setting.gpc else "false"
         source = source.replace("(NAME, GPC)", f"({json.dumps(self._binding)}, {gpc})")
         self._instrument = source.replace("sourceURL=NAME", f"sourceURL={self._binding}")
+        browser.watches[context] = self
 
     @classmethod
     async def opened(cls, setting: Setting, profile: Path, *, path: str | None = None) -> Watch:
         """Start a browser on a profile, fresh or left by an earlier run. Raises BrowserError."""
-        path = path or executable()
-        if setting.permissive and not (profile / "Default").exists():
-            (profile / "Default").mkdir(parents=True)
-            (profile / "Default" / "Preferences").write_text(json.dumps(PERMISSIVE), "utf-8")
-        watch = cls(setting, profile)
-        watch.agent = _AGENT.format(await asyncio.to_thread(_major, path))
-        width, height = setting.window
-        command = [
-            path,
-            *FLAGS,
-            f"--user-data-dir={profile}",
-            f"--user-agent={watch.agent}",
-            f"--lang={setting.language}",
-            f"--accept-lang={setting.language}",
-            f"--window-size={width},{height}",
-            "about:blank",
-        ]
-        watch._began = time.monotonic()
-        watch._browser = await Browser.start(
-            command, watch._event, environment=environment(profile, setting.time_zone)
-        )
-        try:
-            watch.version = str((await watch.call("Browser.getVersion"))["product"])
-            await watch.call("Target.setAutoAttach", _ATTACH)
-        except BaseException:  # also when time is up: nobody else knows this browser yet
-            await watch.close()
-            raise
-        return watch
+        return cls(setting, await Chromium.started(setting, profile, path=path))
+
+    @classmethod
+    async def within(cls, setting: Setting, browser: Chromium) -> Watch:
+        """Begin afresh in a browser that others use too. Raises BrowserError."""
+        made = await browser.call("Target.createBrowserContext", {"disposeOnDetach": True})
+        return cls(setting, browser, made["browserContextId"])
 
     async def call(self, method: str, params: Params | None = None, session: str = "") -> Params:
         """Call a method of the browser or of a session. Raises BrowserError."""
-        if self._browser is None:
-            raise BrowserError(f"{method}: the browser is gone")
-        return await self._browser.call(method, params, session)
+        return await self.browser.call(method, params, session)
 
     async def page(self) -> str:
         """Open a window and return its session, watched and empty."""
-        made = (await self.call("Target.createTarget", {"url": "about:blank"}))["targetId"]
+        width, height = self.setting.window
+        window = {"url": "about:blank", "newWindow": True, "width": width, "height": height}
+        made = (await self.call("Target.createTarget", window | self.context))["targetId"]
         for _ in range(_POLLS):
             for session, target in self.targets.items():
                 if target.id == made and target.watched:
@@ -204,21 +259,35 @@ class Watch:
 
     async def cookies(self) -> list[Params]:
         """Return the whole jar."""
-        cookies: list[Params] = (await self.call("Storage.getCookies"))["cookies"]
+        cookies: list[Params] = (await self.call("Storage.getCookies", self.context))["cookies"]
         return cookies
 
     async def settled(self, quiet: float = 0.5, most: float = 10.0) -> str:
         """Wait until nothing is in flight and no evidence came for `quiet` s; say what ended it.
 
-        The time counts from now: what a click sets going is not there yet when the click returns.
+        The time counts from now: what a click sets going is not there yet when the click returns. A page
+        that is kept from running, by its own work or by other walks, is not quiet: it has to answer.
         """
         self._heard = time.monotonic()
         ends = self._heard + most
         while (now := time.monotonic()) < ends:
             if not self._busy and now - self._heard >= quiet:
-                return "quiet"
+                before = self._heard
+                if await self._answer(ends - now) and self._heard == before:
+                    return "quiet"
             await asyncio.sleep(_POLL)
         return "time"
+
+    async def _answer(self, seconds: float) -> bool:
+        """Say whether every window comes to answer; one that is closed need not."""
+        pages = [one for one, target in self.targets.items() if target.type == "page"]
+        asked = (self.call("Runtime.evaluate", {"expression": "0"}, one) for one in pages)
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*asked, return_exceptions=True)
+        except TimeoutError:
+            return False
+        return True
 
     def mark(self, station: str) -> None:
         """Note that a station of the walk begins."""
@@ -229,7 +298,7 @@ class Watch:
         self._add("", method, params)
 
     async def close(self) -> None:
-        """End the browser. What was not ready was not watched, if a station was read since it came."""
+        """End it. What was not ready was not watched, if a station was read since it came."""
         for session, before in self._waiting.items():
             target = self.targets[session]
             read = any(event.method == "bandeau.jar" for event in self.events[before:])
@@ -239,10 +308,15 @@ class Watch:
                 )
         for task in list(self._tasks):
             task.cancel()
-        if self._browser:
-            await self._browser.stop()
+        if self.context:
+            with contextlib.suppress(BrowserError):
+                await self.call("Target.disposeBrowserContext", self.context)
+            del self.browser.watches[self.context["browserContextId"]]
+        else:
+            await self.browser.stop()
 
-    def _event(self, method: str, params: Params, session: str) -> None:
+    def event(self, method: str, params: Params, session: str) -> None:
+        """Hear an event; `session` is a target's, or "" of the browser."""
         if method == "Target.attachedToTarget":
             self._do(self._attached(params, session))
             return
@@ -261,7 +335,8 @@ class Watch:
                 self._add(session, "bandeau.script", json.loads(params["payload"]))
             return
         self._count(method, params, session)
-        if method.startswith(_KEPT) and method not in _NO_EVIDENCE:
+        barred = method == "Audits.issueAdded" and params["issue"]["code"] == _BARRED
+        if barred or method.startswith(_KEPT) and method not in _NO_EVIDENCE:
             self._add(session, method, params)
 
     def _count(self, method: str, params: Params, session: str) -> None:
@@ -295,7 +370,7 @@ class Watch:
             else:
                 self.unwatched.append(f"{target.type} {target.url}: it ended before it was watched")
         except BrowserError as error:
-            if self._browser and not self._browser.gone.is_set() and session in self.targets:
+            if not self.browser.gone and session in self.targets:
                 self.unwatched.append(f"{target.type} {target.url}: {error}")
         finally:
             self._waiting.pop(session, None)
@@ -320,6 +395,7 @@ class Watch:
             calls += [
                 ("Page.enable", {}),
                 ("DOMStorage.enable", {}),
+                ("Audits.enable", {}),
                 ("Page.addScriptToEvaluateOnNewDocument", source),
             ]
             if not self.setting.scripts:

@@ -44,7 +44,7 @@ FORMATS = ("json", "html", "csv", "sarif", "junit", "har", "github", "pdf")
     "--compare", type=click.Path(path_type=Path, exists=True), help="An earlier report (JSON)."
 )
 @click.option(
-    "--jobs", type=click.IntRange(1, 16), help="Browsers at once; else one for each core."
+    "--jobs", type=click.IntRange(1, 16), help="Walks at once; else two for each core."
 )
 @click.option("--quiet", is_flag=True, help="No progress, only what it came to.")
 def audit(
@@ -87,7 +87,7 @@ def audit(
     started = datetime.now(UTC)
     try:
         with Progress(url, quiet=quiet) as progress:
-            runs = apart(walked(plan, wanted, jobs or os.cpu_count() or 1, progress))
+            runs = apart(walked(plan, wanted, jobs or 2 * (os.cpu_count() or 1), progress))
     except KeyboardInterrupt:
         click.echo("interrupted: nothing was judged", err=True)
         sys.exit(2)
@@ -135,21 +135,29 @@ def chosen(scenarios: Sequence[str], policy: Policy | None) -> list[str]:
 
 
 async def walked(plan: Plan, scenarios: Sequence[str], jobs: int, progress: Progress) -> list[Run]:
-    """Walk scenarios, some at once, each in a browser of its own; return the runs in the order asked."""
-    from bandeau.audit.scenario import run  # noqa: PLC0415 (as above)
+    """Walk scenarios, some at once, in one browser; return the runs in the order asked."""
+    from bandeau.audit.scenario import LONG, run, shared  # noqa: PLC0415 (as above)
 
     gate = asyncio.Semaphore(jobs)
     wanted = [(one, number) for one in scenarios for number in ((1, 2) if plan.thorough else (1,))]
 
-    async def one(place: int, scenario: str, number: int) -> Run:
-        name = f"{scenario} ({place} of {len(wanted)})"
-        async with gate:
-            progress.station(name, "start")
-            done = await run(plan, scenario, number, lambda at: progress.station(name, at))
-            progress.done(name, "done" if done.completed else f"not done ({done.reason})")
-            return done
+    async with shared(plan) as browser:
 
-    return list(await asyncio.gather(*(one(place, *walk) for place, walk in enumerate(wanted, 1))))
+        async def one(place: int, scenario: str, number: int) -> Run:
+            name = f"{scenario} ({place} of {len(wanted)})"
+
+            def told(at: str) -> None:
+                progress.station(name, at)
+
+            async with gate:
+                told("start")
+                done = await run(plan, scenario, number, told, browser=browser)
+                progress.done(name, "done" if done.completed else f"not done ({done.reason})")
+                return done
+
+        order = sorted(range(len(wanted)), key=lambda at: wanted[at][0] not in LONG)
+        tasks = {at: asyncio.ensure_future(one(at + 1, *wanted[at])) for at in order}
+        return list(await asyncio.gather(*(tasks[at] for at in range(len(wanted)))))
 
 
 def judged(plan: Plan, runs: list[Run], policy: Policy | None, started: datetime) -> Report:

@@ -34,9 +34,9 @@ def small(pictures: Mapping[str, bytes]) -> dict[str, str]:
     """Return pictures (PNG) by name as addresses (data:) of small ones. Raises BrowserError."""
     if not pictures:
         return {}
+    different = list(dict.fromkeys(pictures.values()))  # walks meet the same page again and again
     images = "".join(
-        f'<img src="data:image/png;base64,{base64.b64encode(one).decode()}">'
-        for one in pictures.values()
+        f'<img src="data:image/png;base64,{base64.b64encode(one).decode()}">' for one in different
     )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         page = Path(folder) / "page.html"
@@ -55,4 +55,5 @@ def small(pictures: Mapping[str, bytes]) -> dict[str, str]:
     made = re.search(r"<body>(\[.*\])</body>", done.stdout.decode("utf-8", "replace"))
     if made is None:
         raise BrowserError("the browser made no small pictures")
-    return dict(zip(pictures, json.loads(html.unescape(made[1])), strict=True))
+    of = dict(zip(different, json.loads(html.unescape(made[1])), strict=True))
+    return {name: of[picture] for name, picture in pictures.items()}
