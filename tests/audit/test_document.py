@@ -123,6 +123,30 @@ def test_the_page_says_which_tag_to_remove_whom_it_brings_and_what_was_not_done(
     assert "J3" in text[text.index("1 rule does not apply") :]
 
 
+def test_what_the_walk_with_the_signal_shares_with_the_first_is_told_once_and_folded() -> None:
+    before, again, new = (
+        Fact(text, scenario, "arrive", 1, BEGAN)
+        for text, scenario in (("old", "no-choice"), ("old", "gpc"), ("new", "gpc"))
+    )
+    failed = [Verdict("C1", Outcome.FAIL, "", (before,)), Verdict("L1", Outcome.FAIL, "", (again, new))]  # fmt: skip
+    text = shown([DONE], failed)
+    signal = text[text.index("✕ L1") :]
+    assert signal.index("new (") < signal.index("and 1 fact of C1, seen here too old (")
+    assert "seen here too" not in shown([DONE], failed[1:])
+
+
+def test_all_places_that_bring_a_recipient_can_be_read_and_no_notice_has_a_tile() -> None:
+    ways = [(f'{URL} <img src="https://b.test/{n}">', URL) for n in range(25)]
+    facts = tuple(Fact(f"fact {n}", "no-choice", "arrive", 1, way) for n, way in enumerate(ways))
+    done = replace(DONE, scenario="no-choice", observations=[request("b.test", chain=one) for one in ways])  # fmt: skip
+    text = shown([done], [Verdict("A1", Outcome.FAIL, "", facts)])
+    assert "and 24 other places" in text
+    assert "and 5 other places" in text
+    assert text.count('<img src="https://b.test/24">') == 3  # as a recipient's, to remove, as proof
+    tiles = text[text.index("The behaviours") : text.index("Who receives data")]
+    assert "✕ broken Things happen that need consent, and no notice asks for it. (A1)" in tiles.replace("broken", "broken ").replace("  ", " ")  # fmt: skip
+
+
 def test_facts_that_differ_in_made_up_names_alone_are_told_once() -> None:
     hosts = [f"bid-{name}.ads.test" for name in ("x1", "x2", "x3")]
     loads = [replace(DONE, scenario="no-choice", number=number, observations=[request(host)])

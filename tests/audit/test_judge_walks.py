@@ -74,6 +74,18 @@ def test_what_a_cookie_holds_does_not_travel_in_an_address() -> None:
     assert outcome("C6", short, refused, policy=policy) == "pass"
 
 
+def test_the_headline_says_which_disguise_was_seen() -> None:
+    def told(**seen: Any) -> str:
+        return verdict("C6", disguised(**seen), policy=declared()).failure
+
+    travels = "An identifier of the site's travels to third parties in addresses."
+    stands = "A third party stands under the site's name."
+    led = {"stats.site.test": "ads.test"}
+    assert told(values=["d"]) == travels
+    assert told(names=led) == stands
+    assert told(names=led, values=["d"]) == f"{travels} {stands}"
+
+
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [("www.site.test", "pass"), ("ads.test", "fail"), ("edge.test", "unclassified"), ("", "unclassified")],

@@ -101,6 +101,22 @@ def test_what_no_script_asked_for_is_led_to_its_tag(
     assert file_of(step) == initiator.get("url", PAGE)
 
 
+def test_a_transport_is_a_connection_unless_the_policy_of_the_page_bars_it() -> None:
+    def seen(*, report_only: bool | None) -> list[str]:
+        said = {"kind": "connection", "api": "WebTransport", "to": FAR, "url": PAGE, "origin": PAGE}
+        issue = {"blockedURL": FAR, "isReportOnly": report_only}
+        told = {"issue": {"details": {"contentSecurityPolicyIssueDetails": issue}}}
+        events = [
+            Raw(1, "s", "bandeau.script", said),
+            *([] if report_only is None else [Raw(1, "s", "Audits.issueAdded", told)]),
+            Raw(1, "s", "Network.webTransportCreated", {"url": FAR}),
+        ]
+        return [one.name for one in Reader("https://own.example/").read(events)]
+
+    assert seen(report_only=False) == []
+    assert seen(report_only=True) == seen(report_only=None) == [FAR, FAR]
+
+
 def test_no_link_to_a_page_is_why_it_was_opened() -> None:
     link = '<link href="https://own.example/page">'
     events = [

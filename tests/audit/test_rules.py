@@ -74,8 +74,15 @@ def test_the_starred_are_the_26_to_be_decided_first() -> None:
     assert " ".join(name for name, rule in RULES.items() if rule.starred) == wanted
 
 
-def test_the_four_behaviours_that_get_sites_fined_are_the_headline() -> None:
-    assert [name for name, rule in RULES.items() if rule.headline] == ["A2", "A3", "C1", "D1", "G3"]
+def test_no_notice_and_the_four_behaviours_that_get_sites_fined_are_the_headline() -> None:
+    assert [name for name, rule in RULES.items() if rule.headline] == [
+        "A1",
+        "A2",
+        "A3",
+        "C1",
+        "D1",
+        "G3",
+    ]
 
 
 def test_every_scenario_of_a_rule_can_be_walked() -> None:

@@ -132,7 +132,7 @@ def _verdict(one: Verdict, rule: Rule) -> dict[str, Any]:
         "rule": rule.id,
         "rule_version": rule.version,
         "requirement": rule.requirement,
-        "failure": rule.failure,
+        "failure": one.failure or rule.failure,
         "outcome": one.outcome.value,
         "reason": one.reason,
         "severity": rule.severity,

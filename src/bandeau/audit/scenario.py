@@ -159,7 +159,7 @@ async def run(
     """Do one scenario from nothing. Whatever happens, a run with what was observed is returned.
 
     `on_station` hears the name of each station as it begins. In a `browser` that is given the walk has a
-    context of its own; without one, and to start it anew, it has a browser of its own, in a fresh profile.
+    context of its own; without one, or to start it anew, it has a fresh profile and its own browser.
     """
     setting = _setting(plan.setting, scenario)
     result = Run(scenario, number, setting)
@@ -194,7 +194,7 @@ async def run(
 
 @contextlib.asynccontextmanager
 async def shared(plan: Plan) -> AsyncIterator[Chromium | None]:
-    """Give a browser for many walks; None where it cannot be started, of which each walk tells itself."""
+    """Give a browser for many walks; None where it cannot be started, as each walk tells by itself."""
     browser = None
     with profile() as folder:
         with contextlib.suppress(Exception):

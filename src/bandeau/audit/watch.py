@@ -336,7 +336,7 @@ class Watch:
             return
         self._count(method, params, session)
         barred = method == "Audits.issueAdded" and params["issue"]["code"] == _BARRED
-        if barred or method.startswith(_KEPT) and method not in _NO_EVIDENCE:
+        if barred or (method.startswith(_KEPT) and method not in _NO_EVIDENCE):
             self._add(session, method, params)
 
     def _count(self, method: str, params: Params, session: str) -> None:

@@ -43,9 +43,7 @@ FORMATS = ("json", "html", "csv", "sarif", "junit", "har", "github", "pdf")
 @click.option(
     "--compare", type=click.Path(path_type=Path, exists=True), help="An earlier report (JSON)."
 )
-@click.option(
-    "--jobs", type=click.IntRange(1, 16), help="Walks at once; else two for each core."
-)
+@click.option("--jobs", type=click.IntRange(1, 16), help="Walks at once; else two for each core.")
 @click.option("--quiet", is_flag=True, help="No progress, only what it came to.")
 def audit(
     url: str,

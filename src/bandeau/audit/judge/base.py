@@ -52,6 +52,7 @@ class Verdict:
     outcome: Outcome
     reason: str = ""
     facts: tuple[Fact, ...] = ()
+    failure: str = ""  # what was seen, where the rule's own headline would leave it open
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from bandeau.audit.inventory import allowed
 from bandeau.audit.judge.base import (
@@ -106,7 +107,8 @@ def _held(runs: Iterable[Run], names: Collection[str]) -> set[tuple[str, str]]:
 
 def _c6(case: Case, rule: str) -> Verdict:
     """No identifier of the site travels in addresses to others, and no own name is another's."""
-    facts: list[Fact] = []
+    told: list[Fact] = []
+    led_to: list[Fact] = []
     doubtful: list[Fact] = []
     for run in [*case.of("no-choice"), *case.of("refuse")]:
         mine = {
@@ -120,17 +122,21 @@ def _c6(case: Case, rule: str) -> Verdict:
                 if digest in mine and not allowed(needs, frozenset(), every=False):
                     text = f"what {mine[digest]} holds travels in an address to {one.host}"
                     fact = Fact(text, run.scenario, one.station, one.at, one.chain)
-                    (facts if case.policy else doubtful).append(fact)
+                    (told if case.policy else doubtful).append(fact)
         for host, name in run.facts.get("names", {}).items():
             text = f"{host} is another name of {name or 'nobody knows whom'}"
             led = Observation("request", "", 0, "", name, third=True)
             if who := case.inventory.receivers(led):
-                facts.append(Fact(f"{text} ({who[0]})", run.scenario))
+                led_to.append(Fact(f"{text} ({who[0]})", run.scenario))
             elif site_of(name) != site_of(host) and not case.inventory.own(name):
                 doubtful.append(Fact(text, run.scenario))
-    return verdict(case, rule, once(facts), once(doubtful), "no-choice", "refuse")
+    found = verdict(case, rule, once([*told, *led_to]), once(doubtful), "no-choice", "refuse")
+    seen = [headline for facts, headline in ((told, _TRAVELS), (led_to, _DISGUISED)) if facts]
+    return replace(found, failure=" ".join(seen))
 
 
+_TRAVELS = "An identifier of the site's travels to third parties in addresses."
+_DISGUISED = "A third party stands under the site's name."
 DECIDE: dict[str, Decide] = {
     "C1": _c1,
     "C2": _c2,

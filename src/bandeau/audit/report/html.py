@@ -15,8 +15,9 @@ from bandeau.audit.report import words
 _OUTCOMES = ("fail", "unknown", "pass", "not applicable")
 _SEVERITY = {"C": 0, "M": 1, "m": 2}
 _FACTS = 5  # of a rule that are open at first
-_PLACES = 20  # to remove something from
+_PLACES = 20  # to remove something from, that are open at first
 _NAMED = 6  # of many, the ones that are named
+_AGAIN = {"L1": ("C1", "C2", "C3")}  # rules on a walk that repeats what others say of the first one
 Report = Mapping[str, Any]
 
 
@@ -66,7 +67,9 @@ def page(report: Report, pictures: Mapping[str, str] | None = None) -> str:
         undone=_undone(report["runs"]),
         whens=Counter(one["when"] for one in report["recipients"]).items(),
         remove=_remove(report, by_outcome["fail"], names),
+        places=_PLACES,
         alike=lambda facts: _alike(facts, names),
+        again=lambda one: _again(one, by_outcome["fail"], names),
         read_back=words.SET,
         facts=_FACTS,
         named=_NAMED,
@@ -111,9 +114,23 @@ def _alike(facts: list[Report], names: Mapping[str, str]) -> list[tuple[Report, 
     """Return facts that differ in more than queries and made-up names, each with how many are alike."""
     found: dict[tuple[str, str], list[Report]] = {}
     for one in facts:
-        key = _told(one["about"] or one["text"], names), _told(one["text"].partition("?")[0], names)
-        found.setdefault(key, []).append(one)
+        found.setdefault(_key(one, names), []).append(one)
     return [(them[0], len(them)) for them in found.values()]
+
+
+def _key(fact: Report, names: Mapping[str, str]) -> tuple[str, str]:
+    return _told(fact["about"] or fact["text"], names), _told(fact["text"].partition("?")[0], names)
+
+
+def _again(
+    verdict: Report, failed: list[Report], names: Mapping[str, str]
+) -> tuple[list[Report], list[Report], list[str]]:
+    """Return a rule's facts that no other says, those that others do say, and which others."""
+    others = [one for one in failed if one["rule"] in _AGAIN.get(verdict["rule"], ())]
+    said = {_key(fact, names) for one in others for fact in one["facts"]}
+    new = [fact for fact in verdict["facts"] if _key(fact, names) not in said]
+    old = [fact for fact in verdict["facts"] if _key(fact, names) in said]
+    return new, old, [one["rule"] for one in others]
 
 
 def _remove(report: Report, failed: list[Report], names: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -135,7 +152,7 @@ def _remove(report: Report, failed: list[Report], names: Mapping[str, str]) -> l
         brings = one["kind"] in ASKED and one["host"] in names
         if brings and (place := words.place(one["chain"], report["url"])) in found:
             found[place]["hosts"][_counted(names[one["host"]], names)] = None
-    return sorted(found.values(), key=lambda one: -len(one["kept"]) - len(one["hosts"]))[:_PLACES]
+    return sorted(found.values(), key=lambda one: -len(one["kept"]) - len(one["hosts"]))
 
 
 def _counted(name: str, names: Mapping[str, str]) -> str:
