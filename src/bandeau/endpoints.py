@@ -564,12 +564,7 @@ def _cookie(desk: Desk, request: Request, value: bytes) -> bytes:
 def _confirm(desk: Desk, asked: Asked, posted: Posted) -> Reply:
     language = posted.language or asked.language
     if asked.json:
-        where = urlencode({"confirm": 1, "back": posted.back, "lang": language}, safe="/")
-        document = {
-            "confirm": True,
-            "settings": f"{desk.rules.policy.site.prefix}/settings?{where}",
-        }
-        return Reply(409, _json_headers(), json.dumps(document).encode())
+        return _elsewhere(desk, "confirm", posted.back, language)
     html = desk.notice.settings(
         language, asked.consent, back=posted.back, confirm=True, objected=asked.objected
     )
@@ -578,13 +573,20 @@ def _confirm(desk: Desk, asked: Asked, posted: Posted) -> Reply:
 
 def _moved(desk: Desk, asked: Asked, posted: Posted) -> Reply:
     """Offer the choice anew to who signed in or out since it was offered: nothing of it is taken."""
-    if asked.json:
-        return Reply(409, _json_headers(), b'{"moved": true}')
     language = posted.language or asked.language
+    if asked.json:
+        return _elsewhere(desk, "moved", posted.back, language)
     html = desk.notice.settings(
         language, asked.consent, back=posted.back, moved=True, objected=asked.objected
     )
     return Reply(409, _page_headers(desk, language), html.encode())
+
+
+def _elsewhere(desk: Desk, why: str, back: str, language: str) -> Reply:
+    """Tell the notice's script why a choice was not taken, and where it can be made."""
+    where = urlencode({why: 1, "back": back, "lang": language}, safe="/")
+    document = {why: True, "settings": f"{desk.rules.policy.site.prefix}/settings?{where}"}
+    return Reply(409, _json_headers(), json.dumps(document).encode())
 
 
 def _settings(desk: Desk, asked: Asked) -> Reply:
@@ -592,14 +594,13 @@ def _settings(desk: Desk, asked: Asked) -> Reply:
     language = _language(desk, asked, query)
     if desk.elsewhere:
         return problem(desk, replace(asked, language=language), 404, "elsewhere")
-    again = query.get("confirm") == "1"
     back = local(query.get("back", "/"))
     html = desk.notice.settings(
         language,
         asked.consent,
         back=back,
-        confirm=again and asked.consent.signal,
-        moved=again and not asked.consent.signal and desk.rules.policy.account.enabled,
+        confirm=query.get("confirm") == "1" and asked.consent.signal,
+        moved=query.get("moved") == "1" and desk.rules.policy.account.enabled,
         objected=asked.objected,
     )
     return Reply(200, _page_headers(desk, language), html.encode())

@@ -29,7 +29,7 @@ document.addEventListener("submit", (event) => {
     try {
       const send = () => fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
       const answer = await send().catch(send), state = await answer.json();
-      if (state.confirm) return location.assign(state.settings);
+      if (state.settings) return location.assign(state.settings);
       if (!answer.ok) throw answer;
       tabs?.postMessage(state);
       const done = await later(state, button, typed).catch(() => location.reload());
