@@ -1,6 +1,6 @@
 """`bandeau audit` beside other inspectors, on the same page, taking turns: `python bench/audit.py [URL]`.
 
-Ours walks all default scenarios, one browser at a time and then two, and writes its report. Of the others, whatever is
+Ours walks all default scenarios, one at a time and then as it does by itself, and writes its report. Of the others, whatever is
 there takes part; what is absent is said.
 
     website-evidence-collector    one scenario: nothing is touched. It is no package of a registry:
@@ -44,7 +44,7 @@ from bandeau.audit.scenario import DEFAULT
 ROUNDS, CAP_SECONDS, SAMPLE_SECONDS = 3, 300, 0.1
 ALONE, OURS, COLLECTOR = (
     "bandeau, 1 at a time",
-    "bandeau, 2 at a time",
+    "bandeau, as it is",
     "website-evidence-collector",
 )
 ARTICLE = "/international/2017/07/06/paris-moscou"
@@ -110,8 +110,8 @@ def inspectors(url: str, out: Path, chromium: str) -> dict[str, Inspector]:
     """Return who takes part; say who does not, and why."""
     audit = [sys.executable, "-m", "bandeau", "audit", url, "--quiet", "--out", out]
     found = {
-        name: Inspector(len(DEFAULT), [*audit, "--jobs", jobs], (0, 1))
-        for name, jobs in ((ALONE, "1"), (OURS, "2"))
+        name: Inspector(len(DEFAULT), [*audit, *jobs], (0, 1))
+        for name, jobs in ((ALONE, ("--jobs", "1")), (OURS, ()))
     }
     if collector := shutil.which(COLLECTOR):
         options = ["--quiet", "--overwrite", "--output", out]

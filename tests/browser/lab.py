@@ -137,6 +137,8 @@ def answers(port: int) -> dict[tuple[str, str], Answer]:
             [("Content-Security-Policy", "default-src 'self'")],
         ),
         ("site", "/barred.js"): script(BARRED),
+        ("site", "/keeps"): html(b"<!doctype html><title>t</title><script src=/kept.js></script>"),
+        ("site", "/kept.js"): (200, "text/javascript", b"0", [("Cache-Control", "max-age=9999")]),
         ("site", "/forbidden"): (403, "text/html", b"<!doctype html><title>t</title><p>no", []),
         ("site", "/challenge"): (200, "text/html", b"<!doctype html><title>t</title>", [("CF-Mitigated", "challenge")]),
         ("site", "/away"): html(b"<!doctype html><title>t</title><meta http-equiv=refresh content='0; url=http://127.0.0.1:9/'>"),

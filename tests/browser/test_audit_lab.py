@@ -16,7 +16,7 @@ from bandeau.audit import look, observe, scenario, watch
 from bandeau.audit.observe import ASKED, Observation, Reader
 from bandeau.audit.pipe import BrowserError
 from bandeau.audit.scenario import Plan, apart, run
-from bandeau.audit.watch import Raw, Setting, Watch
+from bandeau.audit.watch import Chromium, Raw, Setting, Watch
 from browser.lab import lab
 
 if not shutil.which("chromium"):
@@ -38,12 +38,20 @@ def port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def seen(port: int, tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    """One visit to the lab, raw."""
+def both(port: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Seen, Seen]:
+    """Two visits to the lab, raw, side by side in one browser."""
     url = f"http://site.localhost:{port}/lab"
 
-    async def visit() -> Seen:
-        opened = await Watch.opened(Setting(), tmp_path_factory.mktemp("profile"))
+    async def visits() -> tuple[Seen, Seen]:
+        browser = await Chromium.started(Setting(), tmp_path_factory.mktemp("profile"))
+        try:
+            first, second = await asyncio.gather(visit(browser), visit(browser))
+        finally:
+            await browser.stop()
+        return first, second
+
+    async def visit(browser: Chromium) -> Seen:
+        opened = await Watch.within(Setting(), browser)
         try:
             session = await opened.page()
             opened.mark("arrive")
@@ -66,7 +74,12 @@ def seen(port: int, tmp_path_factory: pytest.TempPathFactory) -> Seen:
         assert opened.unwatched == []
         return Seen(url, opened.events)
 
-    return apart(visit())
+    return apart(visits())
+
+
+@pytest.fixture(scope="module")
+def seen(both: tuple[Seen, Seen]) -> Seen:
+    return both[0]
 
 
 # kind, name, host, what the first link of the chain names, what the chain leads to in the page
@@ -132,6 +145,50 @@ def test_every_planted_deposit_is_found_with_who_did_it(
     seen: Seen, row: tuple[str, str, str, str, str]
 ) -> None:
     assert found(seen.read(), row)
+
+
+def test_walks_side_by_side_see_the_same_and_nothing_of_each_other(
+    both: tuple[Seen, Seen],
+) -> None:
+    kinds = ("cookie_kept", "cookie_refused", "cookie_in_jar", "storage_kept", "request", "hint")
+    one, other = (  # an icon that is not there, the browser asks for once, whoever shows it
+        sorted(
+            (o.kind, o.name, o.host, o.chain)
+            for o in visit.read()
+            if o.kind in kinds and not o.name.endswith("/favicon.ico")
+        )
+        for visit in both
+    )
+    assert one == other
+
+
+def test_what_an_earlier_walk_has_in_its_cache_is_asked_for_anew(port: int, tmp_path: Path) -> None:
+    async def cached(browser: Chromium) -> list[bool]:
+        opened = await Watch.within(Setting(), browser)
+        session = await opened.page()
+        for path in ("keeps", "empty", "keeps"):
+            await opened.go(session, f"http://site.localhost:{port}/{path}")
+        await opened.close()
+        told = [one for one in opened.events if "kept.js" in str(one.params.get("response"))]
+        memory = {
+            one.params["requestId"]
+            for one in opened.events
+            if one.method == "Network.requestServedFromCache"
+        }
+        return [
+            one.params["response"]["fromDiskCache"] or one.params["requestId"] in memory
+            for one in told
+            if one.method == "Network.responseReceived"
+        ]
+
+    async def visits() -> list[list[bool]]:
+        browser = await Chromium.started(Setting(), tmp_path)
+        try:
+            return [await cached(browser), await cached(browser)]
+        finally:
+            await browser.stop()
+
+    assert apart(visits()) == [[False, True], [False, True]]
 
 
 def test_nothing_is_invented(seen: Seen) -> None:
