@@ -38,6 +38,7 @@ _FORMATS = {  # module to title
     "ledger.entry": "The entries of the log",
     "ledger.note": "Signed notes and checkpoints",
     "ledger.tiles": "The published log",
+    "ledger.tally": "The tally",
     "wire.tcf": "The TC string of a consent platform",
     "ledger.receipt": "A visitor's receipt",
     "ledger.keys": "The key file",

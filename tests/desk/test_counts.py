@@ -109,7 +109,7 @@ def test_an_order_by_size_tells_nothing_of_what_is_hidden() -> None:
 def test_a_chart_names_itself_and_lets_no_markup_in() -> None:
     for draw in (chart.bars, chart.columns):
         svg = draw("x", "<b>title</b>", "about", [("<i>label</i>", (3, 0, 1)), ("b", (0, 0, 0))])
-        assert 'aria-labelledby="x-title x-desc"' in svg
+        assert 'aria-labelledby="x-title" aria-describedby="x-desc"' in svg
         assert '<title id="x-title">&lt;b&gt;title&lt;/b&gt;</title>' in svg
         assert "&lt;i&gt;label" in svg
         assert "style=" not in svg

@@ -77,6 +77,7 @@ def _number(value: float) -> float:
 
 def _svg(name: str, title: str, about: str, height: int, drawn: Sequence[Markup]) -> Markup:
     return Markup(
-        '<svg class="chart" role="img" aria-labelledby="{0}-title {0}-desc" width="100%" height="{1}">'
+        '<svg class="chart" role="img" aria-labelledby="{0}-title"'
+        ' aria-describedby="{0}-desc" width="100%" height="{1}">'
         '<title id="{0}-title">{2}</title><desc id="{0}-desc">{3}</desc>{4}</svg>'
     ).format(escape(name), height, title, about, Markup("").join(drawn))
