@@ -83,12 +83,17 @@ def leave(desk: Desk, asked: Asked) -> Response:
 
 def style(desk: Desk, asked: Asked) -> Response:  # noqa: ARG001 (the same for everybody)
     """Return the style sheet."""
-    return Response(_style(), media_type="text/css")
+    return Response(_static("desk.css"), media_type="text/css")
+
+
+def icon(desk: Desk, asked: Asked) -> Response:  # noqa: ARG001 (the same for everybody)
+    """Return the icon."""
+    return Response(_static("desk.svg"), media_type="image/svg+xml")
 
 
 @cache
-def _style() -> bytes:
-    return (files("bandeau.desk") / "static" / "desk.css").read_bytes()
+def _static(name: str) -> bytes:
+    return (files("bandeau.desk") / "static" / name).read_bytes()
 
 
 # -- choices ---------------------------------------------------------------------------------------
@@ -109,9 +114,7 @@ def choices(desk: Desk, asked: Asked) -> Response:
     }
     over = _numbers(parts)
     charts = {
-        kind: chart.bars(
-            kind, t("choices.by", kind=t(f"kind.{kind}")), t("choices.by_about"), _numbers(lines)
-        )
+        kind: chart.bars(kind, t("choices.by_about"), _numbers(lines))
         for kind, lines in kinds.items()
     }
     return desk.page(
@@ -526,6 +529,7 @@ PLACES = {
     "/login": Place(login, enter, role=""),
     "/logout": Place(post=leave, role=""),
     "/desk.css": Place(style, role=""),
+    "/desk.svg": Place(icon, role=""),
     "/notices": Place(notices),
     "/notices/{sha256}": Place(notice),
     "/notices/{sha256}/compared": Place(compared),
