@@ -107,13 +107,18 @@ def test_an_order_by_size_tells_nothing_of_what_is_hidden() -> None:
 
 
 def test_a_chart_names_itself_and_lets_no_markup_in() -> None:
-    rows = [("<i>label</i>", (3, 0, 1)), ("b", (0, 0, 0))]
-    for svg in (chart.bars("x", "about", rows), chart.columns("x", "<i>label</i>", "about", rows)):
+    label, parts = "<i>label</i>", (3, 0, 1)
+    drawn = (
+        chart.bars("x", [(label, parts, "<b>"), ("b", (0, 0, 0), "")]),
+        chart.columns("x", label, "<b>", [(label, parts), ("b", (0, 0, 0))]),
+    )
+    for svg in drawn:
         assert 'aria-labelledby="x' in svg
         assert "&lt;i&gt;label&lt;/i&gt;</title>" in svg
+        assert "&lt;b&gt;</desc>" in svg
         assert "<i>" not in svg
         assert "style=" not in svg
         assert 'class="s0"' in svg
         assert 'class="s1"' not in svg
     assert "<svg" in chart.columns("x", "t", "a", [])
-    assert chart.bars("x", "a", []) == ""
+    assert chart.bars("x", []) == ""

@@ -1,7 +1,7 @@
 """Charts as SVG, made here: lengths in per cent, so that a chart is as wide as its place and text stays.
 
-Colours are the style sheet's (classes s0, s1, s2), labels are text beside the drawing. Each drawing has a
-title and a description, and the chart stands beside a table of the same numbers.
+Colours are the style sheet's (classes s0, s1, s2), labels are text beside the drawings. Each drawing has
+a title and a description, and the chart stands beside a table of the same numbers.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ THICK = 16  # px, of a bar
 HEIGHT = 200  # px, of columns
 _LABELS = 8  # at most, below columns
 
-Rows = Sequence[tuple[str, Sequence[int]]]
 
-
-def bars(name: str, about: str, rows: Rows) -> Markup:
-    """Draw a bar for each row, its parts side by side; the longest takes the whole width."""
-    most = max((sum(parts) for _, parts in rows), default=0) or 1
+def bars(name: str, rows: Sequence[tuple[str, Sequence[int], str]]) -> Markup:
+    """Draw a bar for each label, parts and description; the longest takes the whole width."""
+    most = max((sum(parts) for _, parts, _ in rows), default=0) or 1
     drawn = []
-    for place, (label, parts) in enumerate(rows):
+    for place, (label, parts, about) in enumerate(rows):
         shapes = [Markup('<rect class="rest" width="100%" height="{}"/>').format(THICK)]
         for series, left, width in _spans(parts, most):
             shape = Markup('<rect class="s{}" x="{}%" width="{}%" height="{}"/>')
@@ -31,8 +29,8 @@ def bars(name: str, about: str, rows: Rows) -> Markup:
     return Markup("").join(drawn)
 
 
-def columns(name: str, title: str, about: str, rows: Rows) -> Markup:
-    """Draw a column for each row, its parts upon each other, and a label below some of them."""
+def columns(name: str, title: str, about: str, rows: Sequence[tuple[str, Sequence[int]]]) -> Markup:
+    """Draw a column for each label and parts, these upon each other; some have their label below."""
     most = max((sum(parts) for _, parts in rows), default=0) or 1
     wide = 100 / max(len(rows), 1)
     every = -(-len(rows) // _LABELS)
@@ -50,8 +48,8 @@ def columns(name: str, title: str, about: str, rows: Rows) -> Markup:
             )
     labels = (label if place % every == 0 else "" for place, (label, _) in enumerate(rows))
     axis = Markup("").join(Markup("<span>{}</span>").format(label) for label in labels)
-    below = Markup('<div class="axis" aria-hidden="true">{}</div>').format(axis)
-    return _svg(name, title, about, HEIGHT, shapes) + below
+    foot = Markup('<div class="axis" aria-hidden="true">{}</div>').format(axis)
+    return _svg(name, title, about, HEIGHT, shapes) + foot
 
 
 def _spans(parts: Sequence[int], most: int) -> Iterator[tuple[int, float, float]]:

@@ -112,9 +112,9 @@ def choices(desk: Desk, asked: Asked) -> Response:
         kind: [(_named(asked, kind, line.value, shown), line) for line in lines]
         for kind, lines in found.kinds.items()
     }
-    over = _numbers(parts)
+    over = [(label, [figure.n for figure in line.figures]) for label, line in parts]
     charts = {
-        kind: chart.bars(kind, t("choices.by_about"), _numbers(lines))
+        kind: chart.bars(kind, [(label, *_drawn(asked, series, line)) for label, line in lines])
         for kind, lines in kinds.items()
     }
     return desk.page(
@@ -135,8 +135,13 @@ def choices(desk: Desk, asked: Asked) -> Response:
     )
 
 
-def _numbers(lines: list[tuple[str, Line]]) -> list[tuple[str, list[int]]]:
-    return [(label, [figure.n for figure in line.figures]) for label, line in lines]
+def _drawn(asked: Asked, series: list[str], line: Line) -> tuple[list[int], str]:
+    """Return the lengths of a bar, and in words what it shows."""
+    words = (
+        f"{name} {_figure(asked, figure)}"
+        for name, figure in zip(series, line.figures, strict=True)
+    )
+    return [figure.n for figure in line.figures], ", ".join(words)
 
 
 def _figure(asked: Asked, one: Figure) -> str:
