@@ -36,7 +36,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
 def address(office: Office) -> Iterator[str]:
     port = free_ports()
     origin = f"http://127.0.0.1:{port}"
-    with running(office.desk(origin), at=port):
+    with running(office.desk(origin), port=port):
         yield origin
 
 

@@ -130,6 +130,20 @@ def test_the_applications_in_the_docs_are_those_that_are_walked() -> None:
         loads(policy.read_text("utf-8"))
 
 
+def test_the_table_of_notices_has_every_notice_and_row_that_is_measured() -> None:
+    bench = runpy.run_path(str(ROOT / "bench" / "notice.py"))
+    lines = (ROOT / "docs" / "notice-peers.md").read_text("utf-8").splitlines()
+    table = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    names = [one.title for one in bench["NOTICES"].values()]
+    assert table[0] == [*names, "bandeau is"]
+    assert [row[0] for row in table[2:]] == list(bench["ROWS"].values())
+    assert {len(row) for row in table[2:]} == {len(names) + 2}
+    assert all(row[-1].startswith(("first", "after ")) for row in table[2:])
+    for name in set(bench["NOTICES"]) - {"bandeau"}:
+        assert (ROOT / "bench" / "notices" / f"{name}.html").exists()
+    assert "not measured" not in "\n".join(lines)
+
+
 def test_every_problem_has_its_line() -> None:
     source = "".join(p.read_text("utf-8") for p in (ROOT / "src/bandeau").rglob("*.py"))
     numbers = set(re.findall(r'"(BP\d{3})"', source))
