@@ -71,7 +71,7 @@ One file holds a language: `src/bandeau/notice/locales/LANGUAGE.toml`, beside `e
 3. uses the words of the official translations of the GDPR and the ePrivacy Directive for *controller*, *consent*, *recipient*, *supervisory authority*;
 4. sets `reviewed = true` in the file, adds the language to `REVIEWED_LANGUAGES` in `policy/model.py`, and says in the commit who read it.
 
-`plural` chooses between the forms of `[duration]`, as in gettext. Tests compare keys, places in braces, plural forms (with CLDR's), the labels (with the inspector's
+Who adds a text adds it to all 24 files; a test names what each lacks. `plural` chooses between the forms of `[duration]`, as in gettext. Tests compare keys, places in braces, plural forms (with CLDR's), the labels (with the inspector's
 lexicon), and hold the first layer to 80 words before its buttons.
 
 ## What each is
