@@ -27,6 +27,7 @@ _BUTTONS = """() => [...document.querySelectorAll('.bandeau-buttons button[name=
         style: [style.color, style.backgroundColor, style.font, style.border].join(),
         inside: box.left > -1 && box.top > -1 && box.right < innerWidth + 1 && box.bottom < innerHeight + 1,
         whole: words.left >= box.left && words.right <= box.right && words.top >= box.top && words.bottom <= box.bottom,
+        broken: !/\\s/.test(one.textContent.trim()) && text.getClientRects().length > 1,
     };
 })"""
 
@@ -44,6 +45,7 @@ def unlike(buttons: list[dict[str, Any]]) -> list[str]:
     found = [
         f"{one['label']}: {key}" for one in buttons for key in ("inside", "whole") if not one[key]
     ]
+    found += [f"{one['label']}: broken" for one in buttons if one["broken"]]
     for side in ("width", "height"):
         sizes = [one[side] for one in buttons]
         if max(sizes) > min(sizes) * 1.1:
