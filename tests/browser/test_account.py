@@ -168,7 +168,8 @@ def test_H4_two_profiles_and_one_account(
                 one = tab.locator(f"main button[value={value}], #bandeau button[value={value}]")
                 with tab.expect_response("**/_b/choice"):
                     one.click()
-                settle(tab)
+                if tab is laptop:  # its script may load the page anew
+                    settle(tab)
 
             for tab, own in ((laptop, "all"), (phone, "none")):
                 shows(tab, granted=False, account=False)
@@ -187,6 +188,10 @@ def test_H4_two_profiles_and_one_account(
             expect(phone.locator("#bandeau")).to_have_count(0)
             presses(phone, "none", settings=True)
             shows(phone, granted=False, account=True)
+            band = laptop.locator("#bandeau-state")  # an open page hears of it when it is looked at
+            expect(band).to_have_attribute("data-granted", "social")
+            laptop.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            expect(band).to_have_attribute("data-granted", "")
             shows(laptop, granted=False, account=True)
             presses(laptop, "all", settings=True)
             shows(phone, granted=True, account=True)
@@ -195,33 +200,9 @@ def test_H4_two_profiles_and_one_account(
                 tab.goto(f"{url}/out")
             shows(laptop, granted=True, account=False)
             shows(phone, granted=False, account=False)
-            presses(laptop, "none", settings=True)
-            shows(laptop, granted=False, account=False)
 
-            laptop.goto(f"{url}/in/bob")
-            shows(laptop, granted=False, account=True)
-            presses(laptop, "none")
-            phone.goto(f"{url}/in/ada")
-            shows(phone, granted=True, account=True)
-            phone.goto(f"{url}/out")
-            shows(phone, granted=False, account=False)
-
-
-def test_an_open_page_hears_of_a_withdrawal_on_another_device(
-    tmp_path: Path, visitor: Callable[..., BrowserContext]
-) -> None:
-    with serving.upstream() as third:
-        third.answers |= {"/s.js": page(b"1"), "/f": page(b"<p>the square")}
-        with site("asgi", tmp_path, third) as url:
-            laptop, phone = visitor().new_page(), visitor().new_page()
-            for tab in (laptop, phone):
-                tab.goto(f"{url}/in/ada")
-            laptop.locator("#bandeau button[value=all]").click()
-            settle(laptop)
-            phone.reload()
-            phone.locator(".bandeau-way").click()
-            phone.locator("main button[value=none]").click()
-            settle(phone)
-            expect(laptop.locator("#bandeau-state")).to_have_attribute("data-granted", "social")
-            laptop.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-            expect(laptop.locator("#bandeau-state")).to_have_attribute("data-granted", "")
+            phone.goto(f"{url}/in/bob")
+            shows(phone, granted=False, account=True)
+            presses(phone, "none")
+            laptop.goto(f"{url}/in/ada")
+            shows(laptop, granted=True, account=True)
