@@ -142,7 +142,11 @@ def main() -> None:
         server.should_exit = True
         thread.join(15)
         bound.close()
-        print(f"  the tally is the recount: {recounted(ledger)}")
+        started = time.perf_counter()
+        agrees = recounted(ledger)
+        print(
+            f"  the tally is the recount: {agrees}; counted in {time.perf_counter() - started:.1f} s"
+        )
         started = time.perf_counter()
         problems = ledger.fsck()
         print(f"  fsck: {problems or 'all of it fits'}, in {time.perf_counter() - started:.0f} s")
