@@ -113,16 +113,19 @@ class Browser:
         return self.ask("POST", path, body, **headers)
 
 
-def opened(folder: Path) -> Office:
-    """Give a folder with a ledger a desk: somebody who reads, and somebody who edits."""
-    url = f"sqlite:///{folder / 'bandeau.db'}"
+def opened(folder: Path, url: str = "") -> Office:
+    """Give a folder with a ledger a desk."""
+    url = url or f"sqlite:///{folder / 'bandeau.db'}"
     users = Users(folder / "bandeau.desk", hasher=QUICK)
     return Office(folder, loads(LATER), url, users)
 
 
-def built(folder: Path, decisions: int, days: int = 400) -> Office:
-    """Let a site start twice, with a policy each, and visitors decide over so many days."""
-    office = opened(folder)
+def built(folder: Path, decisions: int, days: int = 400, url: str = "") -> Office:
+    """Let a site start twice, with a policy each, and visitors decide over so many days.
+
+    Somebody at its desk reads, and somebody edits.
+    """
+    office = opened(folder, url)
     office.users.add("rea", PASSWORD, "reader")
     office.users.add("edith", PASSWORD, "editor")
     minute = TODAY - days * DAY

@@ -30,6 +30,7 @@ from bandeau.ledger.place import store_at
 from conftest import SMALL
 from desk.office import ORIGIN, PASSWORD, QUICK, Browser, Office, built
 from ledger.faults import PROVE
+from ledger.postgres_server import server
 from serving import running
 
 EDITOR = [path for path, place in PLACES.items() if place.role == "editor"]
@@ -396,6 +397,26 @@ def test_a_dossier_is_packed_and_handed_over(editor: Browser) -> None:
     assert editor.post("/dossier", **{"from": "2026-12-01", "to": "2026-11-30"}).status == 400
     assert editor.post("/dossier", **{"from": "nonsense"}).status == 400
     assert "no notice was shown" in editor.post("/dossier", to="1999-01-01").words
+
+
+def test_over_postgresql_the_desk_shows_and_erases_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BANDEAU_KEY_FILE", str(tmp_path / "bandeau.key"))
+    with server().database() as url:
+        there = built(tmp_path, 200, days=2, url=url)
+        with there.browser("edith") as browser:
+            for path in READER:
+                if "{size}" not in path:
+                    seen = browser.get(real(there, path) + f"?with={hashes(there)[0]}")
+                    assert seen.status == 200, (path, seen.words)
+            assert "Accepted all" in browser.get("/?unit=year&day=2026-11-28").words
+            form = {"which": str(decision(there, 5)), "reason": "request", "sure": "yes"}
+            assert "is erased" in browser.post("/erase", erase="yes", **form).words
+            assert browser.post("/dossier").headers["content-disposition"]
+        store = store_at(url)
+        assert Log(store).fsck() == []
+        store.close()
 
 
 def test_the_language_is_the_browser_s_or_the_one_that_was_asked_for(editor: Browser) -> None:
