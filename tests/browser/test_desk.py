@@ -144,6 +144,8 @@ def test_screenshots_are_taken_at_the_button_and_shown(
         page.get_by_role("button", name="Take those that are missing").click()
         page.get_by_text("8 screenshots were taken.").wait_for(timeout=120_000)
         page.get_by_role("link", name="Version of").first.click()
+        page.wait_for_url("**/notices/*")
+        page.wait_for_load_state("load")
         pictures = page.get_by_role("img", name="The notice in")
         assert pictures.count() == 4
         widths = pictures.evaluate_all("all => all.map((one) => one.naturalWidth)")
