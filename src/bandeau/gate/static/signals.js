@@ -20,8 +20,8 @@
   window.bandeau = Object.freeze({ allows });
   // The notice's script calls it with what is stored, and the button; without one it was elsewhere.
   window[Symbol.for("bandeau.told")] = ({ granted: now, state }, action = "elsewhere") => {
-    granted = [...now];
+    granted = now.filter(Boolean);
     tell("update");
-    document.dispatchEvent(new CustomEvent("bandeau:choice", { detail: { granted: [...now], state, action } }));
+    document.dispatchEvent(new CustomEvent("bandeau:choice", { detail: { granted: [...granted], state, action } }));
   };
 })();

@@ -6,7 +6,7 @@ addEventListener("input", () => { typed = true; });
 
 export const say = (key) => { document.querySelector("#bandeau-state [role=status]").textContent = dataset[key]; };
 
-const later = async (...values) => (dataset.granted || values[0].granted[0]) && (await import("./later.js")).follow(...values);
+const later = async (...values) => (dataset.granted || values[1]) && (await import("./later.js")).follow(...values);
 
 const missed = () => Array.from(document.querySelectorAll("[data-bd-src], [data-bandeau-needs]"), ({ dataset }) => {
   if (dataset.bandeauNeeds) return "needs:" + dataset.bandeauNeeds;
@@ -32,9 +32,7 @@ document.addEventListener("submit", (event) => {
       if (state.settings) return location.assign(state.settings);
       if (!answer.ok) throw answer;
       tabs?.postMessage(state);
-      const done = await later(state, button, typed).catch(() => location.reload());
-      window[Symbol.for("bandeau.told")]?.(state, button.value);
-      if (!done) {
+      if (!(await later(state, button, typed).catch(() => location.reload()))) {
         say("saved");
         setTimeout(say, 4000);
       }
@@ -46,6 +44,6 @@ document.addEventListener("submit", (event) => {
     busy = false;
   });
 });
-const now = { granted: dataset.granted.split(" "), state: dataset.state };
+const { granted, state } = dataset, now = { granted: granted.split(" "), state };
 tabs?.postMessage(now);
 later(now);

@@ -1,4 +1,4 @@
-// What only a grant needs: the band, a reload, a withdrawal that holds at once and everywhere, focus on what was opened.
+// What only a choice needs, or an earlier grant: the band, a reload, a withdrawal that holds at once and everywhere, focus on what was opened.
 import { say } from "./bandeau.js";
 
 const band = document.getElementById("bandeau-state"), { dataset } = band;
@@ -15,14 +15,17 @@ const show = (now, names) => {
   }
 };
 
+/** Say it to the site's own scripts and to vendors' tags. */
+const tell = (answer, button) => window[Symbol.for("bandeau.told")]?.(answer, button?.value);
+
 /** Bar the page after a withdrawal, then have it anew, so that what runs in it ends. */
-const bar = (state) => {
+const bar = (...told) => {
   const policy = document.createElement("meta");
   policy.httpEquiv = "Content-Security-Policy";
   policy.content = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:";
   document.head.append(policy);
   window[Symbol.for("bandeau")]?.narrow({});
-  if (state) window[Symbol.for("bandeau.told")]?.({ ...state, granted: state.granted.filter(Boolean) });
+  tell(...told);
   location.reload();
 };
 
@@ -55,9 +58,10 @@ const focus = ([source, heading]) => {
 /** Follow what is granted now; where a button was pressed here for it, say whether all is said and done. */
 export const follow = (answer, button, typed) => {
   const now = answer.granted;
-  if (!dataset.granted.split(" ").every((id) => !id || now.includes(id))) return bar(!button && answer), true;
+  if (!dataset.granted.split(" ").every((id) => !id || now.includes(id))) return bar(answer, button), true;
   if (!button) return false;
   show(now, answer.names);
+  tell(answer, button);
   if (!answer.held_back.length) return false;
   const hold = button.closest(".bandeau-hold");
   if (typed || (scrollY && !hold)) return offer(), true;
