@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from browser.notices import PEERS, fetch
+from browser.notices import AXE, PEERS, Peer, fetch
 
 FLAGS = [
     "--headless",
@@ -115,20 +115,30 @@ def free_ports() -> int:
             return port
 
 
-@pytest.fixture(scope="session")
-def builds(request: pytest.FixtureRequest) -> Path:
-    """The pinned packages as the registry has them, kept between runs outside of the repository's files."""
+def packed(request: pytest.FixtureRequest, wanted: Iterable[Peer]) -> Path:
+    """Return the folder of pinned packages as the registry has them, kept between runs."""
     if not shutil.which("chromium"):
         pytest.skip("there is no chromium here")
     folder = Path(request.config.cache.mkdir("notices"))
     with (folder / "lock").open("w") as lock:  # two workers want the same packages
         fcntl.flock(lock, fcntl.LOCK_EX)
-        missing = [one for one in PEERS.values() if not (folder / one.folder).is_dir()]
+        missing = [one for one in wanted if not (folder / one.folder).is_dir()]
         if missing:
             if not shutil.which("npm"):
                 pytest.skip("there is no npm here")
             fetch(folder, missing)
     return folder
+
+
+@pytest.fixture(scope="session")
+def builds(request: pytest.FixtureRequest) -> Path:
+    return packed(request, PEERS.values())
+
+
+@pytest.fixture(scope="session")
+def axe(request: pytest.FixtureRequest) -> str:
+    """The source of axe-core."""
+    return (packed(request, [AXE]) / AXE.folder / "axe.min.js").read_text("utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -128,6 +128,7 @@ class Preview:
                 head=notice.head().decode(),
                 first=notice.first(lang, consent, back=back).decode() if layer == "first" else "",
                 held=self._placeholders(lang) if layer == "placeholder" else [],
+                bars=24 if layer == "first" else 4,
                 band=notice.band(lang, consent, back=back).decode(),
             )
         look = (chosen["theme"], chosen["placement"], chosen["scheme"])

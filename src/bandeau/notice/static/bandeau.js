@@ -1,10 +1,10 @@
-// Forms alone would do: this closes the notice at once, and spares a reload.
+// Forms alone would do: this spares a reload.
 const { dataset } = document.getElementById("bandeau-state");
 const tabs = window.BroadcastChannel && new BroadcastChannel("bandeau");
 let busy, typed;
 addEventListener("input", () => { typed = true; });
 
-export const say = (key) => { document.querySelector("#bandeau-state [role=status]").textContent = dataset[key]; };
+export const say = (key) => { document.querySelector(".bandeau-said").textContent = dataset[key]; };
 
 const later = async (...values) => (dataset.granted || values[1]) && (await import("./later.js")).follow(...values);
 

@@ -35,7 +35,7 @@ const offer = () => {
   button.textContent = dataset.button;
   button.onclick = () => location.reload();
   say("reload");
-  band.querySelector("[role=status]").append(" ", button);
+  band.querySelector(".bandeau-said").append(" ", button);
 };
 
 /** Keep with the page's own entry in the history which frame, under which heading, waits in a placeholder. */
