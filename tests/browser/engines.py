@@ -33,12 +33,14 @@ COMMANDS = {
     "WebDriver:Navigate": ("POST", "/url"),
     "WebDriver:Back": ("POST", "/back"),
     "WebDriver:ExecuteScript": ("POST", "/execute/sync"),
+    "WebDriver:PerformActions": ("POST", "/actions"),
     "WebDriver:GetCookies": ("GET", "/cookie"),
     "WebDriver:DeleteAllCookies": ("DELETE", "/cookie"),
     "WebDriver:NewWindow": ("POST", "/window/new"),
     "WebDriver:SwitchToWindow": ("POST", "/window"),
     "WebDriver:GetWindowHandle": ("GET", "/window"),
 }
+TAB, ENTER, ESCAPE = "\ue004", "\ue007", "\ue00c"
 Command = Callable[[str, dict[str, Any]], Any]
 
 
@@ -58,6 +60,13 @@ class Driver:
         """Return what an expression comes to in the page."""
         return self._command(
             "WebDriver:ExecuteScript", {"script": f"return {expression}", "args": []}
+        )
+
+    def keys(self, *keys: str) -> None:
+        """Press keys one after another (WebDriver 2, 15.4.2: those without a character have a number)."""
+        steps = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self._command(
+            "WebDriver:PerformActions", {"actions": [{"type": "key", "id": "k", "actions": steps}]}
         )
 
     def cookies(self) -> set[str]:

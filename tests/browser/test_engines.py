@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from browser.conftest import ARTICLE, Demo
-from browser.engines import ENGINES, Driver, missing
+from browser.engines import ENGINES, ENTER, ESCAPE, TAB, Driver, missing
+from browser.test_notice import SEEN, STYLES, thorough
 
 TECHNICAL = {"bandeau", "lanterne_session", "lanterne_depuis"}
 GRANTED = "document.querySelector('#bandeau-state').dataset.granted"
@@ -137,3 +138,55 @@ def test_S5_S8_social_networks_open_in_place_and_close_together(
     assert "agora_id" not in browser.cookies()
     assert browser.js("localStorage.getItem('agora_id')") is None
     save(browser, demo)
+
+
+def test_accept_refuse_and_settings_look_alike_in_both_layers(demo: Demo, browser: Driver) -> None:
+    for path, layer in (("/", "#bandeau"), ("/_b/settings", "#bandeau-settings")):
+        browser.goto(demo.url + path)
+        different, boxes, read = browser.js(
+            f"({STYLES})([...document.querySelectorAll('{layer} button')])"
+        )
+        assert read > 200
+        assert different == []
+        assert boxes[0] == boxes[1] == boxes[2]
+        assert boxes[0][1] >= 44
+
+
+def test_keys_reach_refusal_in_three_and_escape_grants_nothing(demo: Demo, browser: Driver) -> None:
+    browser.goto(demo.url)
+    browser.keys(TAB, ESCAPE, TAB, ESCAPE, TAB, ESCAPE)
+    browser.until("document.activeElement.value", "none")
+    assert browser.js(GRANTED) == ""
+    assert "bandeau" not in browser.cookies()
+    browser.keys(ENTER)
+    browser.until("document.querySelector('#bandeau')", None)
+    browser.until(
+        "document.querySelector('#bandeau-state [role=status]').textContent != ''", wanted=True
+    )
+    assert browser.js(GRANTED) == ""
+
+
+@thorough
+def test_what_has_focus_is_never_under_the_notice(demo: Demo, browser: Driver) -> None:
+    browser.goto(demo.url)
+    stops = 0
+    for _ in range(40):
+        browser.keys(TAB)
+        one = browser.js(f"({SEEN})()")
+        if one["body"]:
+            break
+        assert one["seen"], one
+        stops += 1
+    assert stops > 15
+
+
+@thorough
+def test_focus_goes_to_what_was_opened(demo: Demo, browser: Driver) -> None:
+    browser.goto(demo.url + ARTICLE)
+    browser.js("document.querySelector('#bandeau button[value=none]').click()")
+    browser.until("document.querySelector('#bandeau')", None)
+    title = browser.js(
+        "document.querySelector('[data-bandeau-needs=video]').nextElementSibling.title"
+    )
+    press(browser, "[data-bandeau-needs=video] button")
+    browser.until("document.activeElement.title", title)

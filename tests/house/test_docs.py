@@ -7,8 +7,9 @@ import re
 import runpy
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import brotli
 import click
 import pytest
 from jinja2 import DictLoader
@@ -16,7 +17,9 @@ from jinja2 import DictLoader
 import bandeau
 from bandeau.cli import main
 from bandeau.endpoints import _PAGES
+from bandeau.notice.page import style
 from bandeau.policy.file import loads, loads_with_warnings
+from bandeau.policy.model import Look
 from conftest import MAPPED, ORIGIN, SMALL
 from serving import ask, running
 
@@ -198,3 +201,24 @@ def test_the_policies_for_accounts_are_good() -> None:
     shown = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     assert len(shown) == 2
     assert all(loads(f"{site}\n{one}").account.enabled for one in shown)
+
+
+def test_the_page_on_the_notice_has_its_sizes_variables_and_tests() -> None:
+    text = (ROOT / "docs" / "notice.md").read_text("utf-8")
+    names = {look: get_args(Look.model_fields[look].annotation) for look in ("theme", "placement")}
+    script = len(brotli.compress((ROOT / "src/bandeau/notice/static/bandeau.js").read_bytes()))
+    for theme in names["theme"]:
+        sizes = [
+            script + len(brotli.compress(style(Look(theme=theme, placement=place)).encode()))
+            for place in names["placement"]
+        ]
+        assert f"| `{theme}` | {' | '.join(f'{size:,}' for size in sizes)} |" in text
+    used = set(re.findall(r"--bandeau-[a-z]+", style(Look())))
+    assert used == set(re.findall(r"--bandeau-[a-z]+", text))
+    tests = "".join(p.read_text("utf-8") for p in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", text)
+    assert len(named) >= 18
+    assert [name for name in named if f"def {name}(" not in tests] == []
+    shown = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert shown
+    loads(SMALL + shown[1])

@@ -1,4 +1,4 @@
-// Forms alone would do: this spares a reload.
+// Forms alone would do.
 const { dataset } = document.getElementById("bandeau-state");
 const tabs = window.BroadcastChannel && new BroadcastChannel("bandeau");
 let busy, typed;
