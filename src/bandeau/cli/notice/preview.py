@@ -114,9 +114,11 @@ class Preview:
         """Return one page: a whole layer, or a part of the notice in a page of bars."""
         notice, lang, consent = self._notice, chosen["lang"], self._consent(chosen["state"])
         back = f"/page?{urlencode(chosen)}"
-        layer, whole = chosen["layer"], {"settings": notice.settings, "trackers": notice.trackers}
-        if layer in whole:
-            html = whole[layer](lang, consent, back=back)
+        layer = chosen["layer"]
+        if layer == "settings":
+            html = notice.settings(lang, consent, back=back)
+        elif layer == "trackers":
+            html = notice.trackers(lang, consent, back=back)
         elif layer == "receipt":
             html = self._receipt(lang, consent, back)
         elif layer == "closed":
