@@ -106,7 +106,11 @@ def test_what_has_focus_is_never_under_the_notice_at_400_percent(
     assert [one["inside"] for one in found].index(False) == 6  # the notice, then the page: no trap
 
 
-@pytest.mark.parametrize("size", [TINY, PHONE, DESKTOP], ids=["tiny", "phone", "desktop"])
+@pytest.mark.parametrize(
+    "size",
+    [TINY, PHONE, DESKTOP] if PROVE else [TINY],
+    ids=["tiny", "phone", "desktop"][: 3 if PROVE else 1],
+)
 def test_accept_refuse_and_settings_differ_in_nothing_but_words(
     site: Sites, visitor: Visitor, size: Any
 ) -> None:
@@ -120,6 +124,7 @@ def test_accept_refuse_and_settings_differ_in_nothing_but_words(
         assert boxes[0][1] >= 44
 
 
+@thorough
 def test_nothing_shifts_before_at_or_after_a_choice(site: Sites, visitor: Visitor) -> None:
     page = visitor(viewport=PHONE).new_page()
     page.add_init_script(SHIFTS)
@@ -153,6 +158,7 @@ def test_focus_goes_to_what_was_opened_in_place(site: Sites, visitor: Visitor) -
     assert page.evaluate("history.state") == {"own": 1}
 
 
+@thorough
 def test_a_part_that_opens_without_a_frame_focuses_its_heading(
     demo: Demo, visitor: Visitor
 ) -> None:
@@ -170,6 +176,7 @@ def test_a_part_that_opens_without_a_frame_focuses_its_heading(
     )
 
 
+@thorough
 def test_words_that_were_typed_are_not_lost_to_a_reload(site: Sites, visitor: Visitor) -> None:
     page = visitor().new_page()
     page.goto(at(site))
@@ -193,6 +200,7 @@ def test_a_failure_brings_the_notice_and_the_focus_back(site: Sites, visitor: Vi
     assert page.evaluate(SEEN)["seen"] > 0  # what says so does not cover it
 
 
+@thorough
 def test_a_hidden_notice_is_a_refusal_and_the_page_scrolls(site: Sites, visitor: Visitor) -> None:
     context = visitor(viewport=PHONE)
     page = context.new_page()
@@ -212,6 +220,7 @@ def test_a_hidden_notice_is_a_refusal_and_the_page_scrolls(site: Sites, visitor:
     assert "/frame" not in site.asked
 
 
+@thorough
 def test_a_strict_policy_with_trusted_types_sees_no_violation_in_any_layer(
     tmp_path: Path, visitor: Visitor
 ) -> None:
@@ -242,6 +251,7 @@ def test_a_strict_policy_with_trusted_types_sees_no_violation_in_any_layer(
         assert [one for one in told if "probe.js" not in one] == []
 
 
+@thorough
 def test_withdrawing_takes_the_clicks_of_consenting_and_the_one_that_opens(
     site: Sites, visitor: Visitor
 ) -> None:
@@ -262,6 +272,7 @@ def test_withdrawing_takes_the_clicks_of_consenting_and_the_one_that_opens(
     assert clicks <= consenting + 1
 
 
+@thorough
 def test_on_paper_there_is_the_state_and_no_notice(site: Sites, visitor: Visitor) -> None:
     page = visitor().new_page()
     page.goto(at(site))
