@@ -26,7 +26,9 @@ def preview(policy: Policy) -> Preview:
 
 def asked(preview: Preview, path: str, method: str = "GET", accept: bytes = b"*/*") -> Reply:
     path, _, query = path.partition("?")
-    return preview.answer(Request(method, "http", "h", path, query, [(b"accept", accept)]))
+    return preview.answer(
+        Request(method, "http", "127.0.0.1:8000", path, query, [(b"accept", accept)])
+    )
 
 
 def page(preview: Preview, **chosen: str) -> str:
@@ -78,6 +80,24 @@ def test_what_is_posted_is_answered_and_forgotten(
         assert reply.status == 303 or json.loads(reply.body)["granted"] == []
     assert page(preview) == before
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost:1", 200),
+        ("[::1]:80", 200),
+        ("evil.example:8000", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("", 421),
+        ("a b", 421),
+    ],
+)
+def test_it_answers_under_a_name_of_this_machine_only(
+    preview: Preview, host: str, status: int
+) -> None:
+    assert preview.answer(Request("GET", "http", host, "/", "", [])).status == status
 
 
 def test_it_serves_the_parts_of_a_page(preview: Preview) -> None:

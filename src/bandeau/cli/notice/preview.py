@@ -7,6 +7,7 @@ set, and what its forms post is answered and forgotten.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import get_args
 from urllib.parse import parse_qs, urlencode
@@ -21,6 +22,7 @@ from bandeau.notice import Notice
 from bandeau.notice.page import style
 from bandeau.notice.texts import languages
 from bandeau.policy.model import BUILT_IN_PURPOSES, Look, Policy
+from bandeau.wire.hosts import authority, is_loopback
 from bandeau.wire.messages import Reply, Request
 
 SIZES = {"phone": (390, 844), "small": (320, 256), "desktop": (1280, 800)}
@@ -88,7 +90,13 @@ class Preview:
         await send_reply(send, self.answer(request), head=request.method == "HEAD")
 
     def answer(self, request: Request) -> Reply:
-        """Answer a request; what is asked for and not there is the first of its kind."""
+        """Answer a request; what is asked for and not there is the first of its kind.
+
+        Only under a name of this machine: another's page, led here by DNS, would read along.
+        """
+        named = authority(request.host)
+        if named is None or not is_loopback(named[0]):
+            return Reply(421, _HTML, b"<!doctype html><title>421</title><p>Not under this name.")
         prefix = self._policy.site.prefix
         found = self._notice.static(request.path.rpartition("/")[2])
         if request.path.startswith(f"{prefix}/static/") and found:
