@@ -291,6 +291,33 @@ def test_a_repetition_is_recorded_once_and_answered_alike(site: Site) -> None:
     assert granted(site, WHO) == BOTH
 
 
+def test_what_was_withdrawn_since_is_not_said_to_hold_by_a_repetition(site: Site) -> None:
+    sent = [*PHONE, (b"idempotency-key", b'"0123456789abcdef-0"')]
+    choose(site, b"choice=all", sent=sent)
+    choose(site, b"choice=none", sent=LAPTOP)
+    assert post(site, b"choice=all&account=1", WHO, sent).status == 409
+    assert granted(site, WHO) == frozenset()
+    assert len(decisions(site)) == 2
+
+
+def test_who_chooses_without_end_at_once_is_told_to_come_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = site.exchange(request("/_b/choice", POSTED, "POST"), WHO)
+    choose(site, b"choice=all")
+    stale = read.account
+    asked: list[object] = []
+
+    def always(keys: object) -> Account | None:
+        asked.append(keys)
+        return stale
+
+    monkeypatch.setattr(site.ledger, "account", always)
+    assert site.answer_sync(read, b"choice=none&account=1").status == 503
+    assert asyncio.run(site.answer(read, b"choice=none&account=1")).status == 503
+    assert len(asked) < 20
+
+
 def test_where_the_ledger_cannot_be_read_nothing_passes_and_pages_come(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -374,6 +401,19 @@ def test_a_new_key_finds_what_an_older_one_wrote_and_writes_it_anew(
     assert granted(second, WHO) == frozenset()
     assert decisions(second)[-1].replaces == next(iter(second.ledger.decisions())).index
     second.close()
+
+
+def test_an_account_is_forgotten_whatever_key_another_process_wrote_it_under(
+    place: str, clock: Clock
+) -> None:
+    older = opened(place, clock)
+    CliRunner().invoke(main, ["ledger", "rotate", "--ledger", place])
+    newer = opened(place, clock)
+    choose(newer, b"choice=all")
+    older.forget(WHO)
+    assert granted(newer, WHO) == frozenset()
+    older.close()
+    newer.close()
 
 
 def test_the_state_of_a_page_is_the_account_s(site: Site) -> None:

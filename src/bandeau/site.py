@@ -66,6 +66,7 @@ _FORWARDED = frozenset(
 
 
 UNKNOWN = Account(known=False)  # somebody may be signed in, and nobody can say who
+_TRIES = 8  # of a choice whose account chooses elsewhere meanwhile: more at once is no person
 _REMEMBERED = 4096  # bytes of a head: what strangers send may take 4 MiB here and no more
 
 
@@ -302,7 +303,7 @@ class Site:
         return Exchange(self, request, account=found)
 
     def forget(self, account: str | int) -> None:
-        """Remove the choice of an account that is closed. Raises LedgerError.
+        """Remove the choice of an account that is closed. Raises LedgerError or KeyFileError.
 
         The records of its decisions name nobody; who may want them removed too has to be asked before.
         """
@@ -331,31 +332,37 @@ class Site:
 
     async def answer(self, exchange: Exchange, body: bytes) -> Reply:
         """Answer a request under the prefix; a choice is on disk before it is answered."""
-        found = endpoints.answer(self.desk, exchange.asked, body)
-        if isinstance(found, Reply):
-            return found
-        try:
-            tell = self._to_tell(exchange, found)
-            stored = await self.ledger.appended(found.decision, found.retry, tell, found.chosen)
-        except MovedError:
-            return await self.answer(await asyncio.to_thread(self._anew, exchange), body)
-        except LedgerError as error:
-            return self._not_stored(exchange, found, error)
-        return self._stored(found, stored)
+        for _ in range(_TRIES):
+            found = endpoints.answer(self.desk, exchange.asked, body)
+            if isinstance(found, Reply):
+                return found
+            try:
+                tell = self._to_tell(exchange, found)
+                stored = await self.ledger.appended(found.decision, found.retry, tell, found.chosen)
+            except MovedError:
+                exchange = await asyncio.to_thread(self._anew, exchange)
+            except LedgerError as error:
+                return self._not_stored(exchange, found, error)
+            else:
+                return self._stored(found, stored)
+        return endpoints.problem(self.desk, exchange.asked, 503, "unavailable")
 
     def answer_sync(self, exchange: Exchange, body: bytes) -> Reply:
         """Do what `answer` does, for callers without an event loop."""
-        found = endpoints.answer(self.desk, exchange.asked, body)
-        if isinstance(found, Reply):
-            return found
-        try:
-            tell = self._to_tell(exchange, found)
-            stored = self.ledger.append(found.decision, found.retry, tell, found.chosen)
-        except MovedError:
-            return self.answer_sync(self._anew(exchange), body)
-        except LedgerError as error:
-            return self._not_stored(exchange, found, error)
-        return self._stored(found, stored)
+        for _ in range(_TRIES):
+            found = endpoints.answer(self.desk, exchange.asked, body)
+            if isinstance(found, Reply):
+                return found
+            try:
+                tell = self._to_tell(exchange, found)
+                stored = self.ledger.append(found.decision, found.retry, tell, found.chosen)
+            except MovedError:
+                exchange = self._anew(exchange)
+            except LedgerError as error:
+                return self._not_stored(exchange, found, error)
+            else:
+                return self._stored(found, stored)
+        return endpoints.problem(self.desk, exchange.asked, 503, "unavailable")
 
     def _anew(self, exchange: Exchange) -> Exchange:
         """Return an exchange as it is now that its account has chosen elsewhere."""

@@ -248,6 +248,7 @@ class Ledger(Log):
 
     def forget(self, who: str) -> None:
         """Remove an account's choice; the records, which name nobody, stay."""
+        self.keys.reread()  # another process may have written under a newer one
         keys = self.hashed(who)
         self.store.commit(lambda head, _: Batch(_there(head), left=keys))
         self.store.scrub()
@@ -616,8 +617,13 @@ class Ledger(Log):
         for place, one in enumerate(waiting):
             replays = sealed[place]
             known = [(seen.replays[key], bound) for key, bound in replays if key in seen.replays]
+            now_at: int | None = None
+            if one.chosen:
+                keys = one.chosen[0].keys
+                now_at = max((standing[key] for key in keys if key in standing), default=None)
             if known:
-                results[place] = self._replayed(*known[0])
+                moved = one.chosen and now_at != known[0][0].index  # what it repeats holds no more
+                results[place] = _conflict() if moved else self._replayed(*known[0])
                 continue
             if replays and replays[0][0] in first:
                 repeated.append((place, first[replays[0][0]]))
@@ -627,7 +633,6 @@ class Ledger(Log):
                 continue
             if one.chosen:
                 account, value = one.chosen
-                now_at = max((standing[k] for k in account.keys if k in standing), default=None)
                 if now_at != account.index:
                     results[place] = MovedError("the account has chosen something else meanwhile")
                     continue
