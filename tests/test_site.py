@@ -62,10 +62,19 @@ def test_after_a_grant_its_things_pass_and_nothing_else(site: Site) -> None:
 
 def test_no_client_speaks_for_us(site: Site) -> None:
     exchange = site.exchange(
-        request("/", [(b"bd-purposes", b"ads"), (b"bd-anything", b"1"), (b"cf-ipcity", b"Paris")])
+        request(
+            "/",
+            [
+                (b"bd-purposes", b"ads"),
+                (b"bd-anything", b"1"),
+                (b"bd_account", b"1"),
+                (b"cf-ipcity", b"Paris"),
+            ],
+        )
     )
     assert every(exchange.request_headers, b"bd-purposes") == [b""]
     assert not every(exchange.request_headers, b"bd-anything")
+    assert not every(exchange.request_headers, b"bd_account")  # the same name to CGI and WSGI
     assert not every(exchange.request_headers, b"cf-ipcity")
 
 

@@ -155,7 +155,7 @@ def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
         return Reply(204 if desk.violations.take(body) else 429, [(b"cache-control", b"no-store")])
     if asked.request.method not in ("GET", "HEAD"):
         return _method(desk, asked, b"GET, HEAD")
-    if path == SUPPORT:
+    if asked.request.path == SUPPORT:
         return _support(desk)
     if path.startswith("static/"):
         return _static(desk, asked, path)

@@ -141,6 +141,8 @@ def test_the_support_file_is_ours_only_while_it_is_true(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'b.db'}"
     site = Site.from_policy(policy, url)
     ours = [site.exchange(request(SUPPORT)).endpoint]
+    beneath = site.exchange(request(f"/_b/{SUPPORT}"))
+    assert site.answer_sync(beneath, b"").status == 404
     (tmp_path / "bandeau.switch").touch()
     site._switch._next = 0.0
     ours.append(site.exchange(request(SUPPORT)).endpoint)

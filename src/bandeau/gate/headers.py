@@ -59,7 +59,7 @@ _OF_THE_BYTES = (
     b"trailer",
 )
 HIDDEN = re.compile(  # what says where a visitor is, and a client's word for what only we may say
-    rb"bd-.*|geolocation|x-geo(?:ip)?-.*|x-client-geo-.*|cf-ip(?:city|country|continent|latitude|longitude)"
+    rb"bd[-_].*|geolocation|x-geo(?:ip)?-.*|x-client-geo-.*|cf-ip(?:city|country|continent|latitude|longitude)"
     rb"|cf-(?:region|region-code|metro-code|postal-code|timezone)|x-appengine-(?:city|citylatlong"
     rb"|country|region)|cloudfront-viewer-(?:city|country.*|latitude|longitude|postal-code|time-zone"
     rb"|metro-code)|fastly-geo-.*|x-vercel-ip-.*"
@@ -72,7 +72,7 @@ USUAL = frozenset(
     b" sec-ch-ua-platform authorization x-requested-with".split()
 )
 LOCATING = (b"geolocation", b"x-", b"cf-", b"cloudfront-", b"fastly-")  # how those names begin
-OURS = (b"bd-",)
+OURS = (b"bd-", b"bd_")  # to CGI, WSGI and PHP both are one name
 # Caching orders to edges, which know nothing of a visitor's state.
 _FOR_EDGES = (b"surrogate-control", b"cdn-cache-control", b"x-accel-expires", b"bd-key")
 
