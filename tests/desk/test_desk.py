@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import random
 import re
 import stat
 import string
+import threading
+import time
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -25,8 +30,10 @@ from bandeau.desk.users import IDLE, TRIES, WHOLE, WINDOW, Attempts, User, Users
 from bandeau.desk.versions import versions
 from bandeau.errors import BandeauError
 from bandeau.ledger.entry import Kind
+from bandeau.ledger.keys import Keys
+from bandeau.ledger.ledger import Ledger
 from bandeau.ledger.log import Log
-from bandeau.ledger.place import store_at
+from bandeau.ledger.place import key_file, store_at
 from conftest import SMALL
 from desk.office import ORIGIN, PASSWORD, QUICK, Browser, Office, built
 from ledger.faults import PROVE
@@ -133,16 +140,44 @@ def test_waiting_ends_and_all_names_together_have_a_limit(monkeypatch: pytest.Mo
     now = [0.0]
     attempts = Attempts(lambda: now[0])
     for _ in range(TRIES):
-        assert attempts.wait("a") == 0
-        attempts.failed("a")
-    assert attempts.wait("a") > 0
+        assert attempts.begin("a") == 0
+    assert attempts.begin("a") > 0
     now[0] += WINDOW + 1
-    assert attempts.wait("a") == 0
+    assert attempts.begin("a") == 0
+    attempts.succeeded("a")
     monkeypatch.setattr(module, "ALL_TRIES", 10)
     for number in range(10):
-        assert attempts.wait(f"n{number}") == 0
-        attempts.failed(f"n{number}")
-    assert attempts.wait("another") > 0
+        assert attempts.begin(f"n{number}") == 0
+    assert attempts.begin("another") > 0
+
+
+def test_of_many_log_ins_at_once_no_more_are_tried_than_in_a_row(office: Office) -> None:
+    tried: list[str] = []
+    all_came = threading.Barrier(TRIES + 1)
+
+    class Slow(Users):
+        def checked(self, name: str, password: str) -> User | None:
+            tried.append(name)
+            all_came.wait(30)  # none is known to have failed before all of them are being tried
+            return super().checked(name, password)
+
+    slow = replace(office, users=Slow(office.users.path, hasher=QUICK))
+    with slow.browser() as browser, ThreadPoolExecutor(TRIES) as pool:
+        asked = [
+            pool.submit(browser.post, "/login", name="rea", password="x") for _ in range(TRIES)
+        ]
+        while len(tried) < TRIES and not any(one.done() for one in asked):
+            time.sleep(0.005)
+        late = browser.post("/login", name="rea", password=PASSWORD)
+        all_came.wait(30)
+        assert late.status == 429
+        assert [one.result().status for one in asked] == [403] * TRIES
+
+
+def test_who_logs_in_five_times_need_not_wait(office: Office) -> None:
+    with office.browser() as browser:
+        for _ in range(TRIES + 1):
+            assert browser.post("/login", name="rea", password=PASSWORD).status == 303
 
 
 def test_a_session_ends_by_itself_with_a_new_password_and_with_its_user(tmp_path: Path) -> None:
@@ -326,6 +361,19 @@ def test_what_was_in_force_and_the_audits_are_listed(reader: Browser) -> None:
     assert words.index("2026-11") < words.index("2026-09")
     assert "cookies, headers, browser-policy" in words
     assert "verdict: clean" in reader.get("/audits").words
+
+
+@pytest.mark.parametrize("manifest", [b"[1, 2]", b'"x"', b"null", b"7", b"\xff", b"[" * 100_000])
+def test_an_audit_is_listed_whatever_file_was_logged(tmp_path: Path, manifest: bytes) -> None:
+    there = built(tmp_path, 2, days=2)
+    store = store_at(there.url)
+    ledger = Ledger(store, Keys(key_file(there.url)), Log(store).head.origin)
+    ledger.audited(manifest)
+    ledger.close()
+    with there.browser("rea") as browser:
+        seen = browser.get("/audits")
+    assert seen.status == 200
+    assert hashlib.sha256(manifest).hexdigest() in seen.text
 
 
 def test_the_ledger_s_health_is_shown_and_checked_on_demand(editor: Browser) -> None:

@@ -12,7 +12,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +53,7 @@ def login(desk: Desk, asked: Asked) -> Response:
 def enter(desk: Desk, asked: Asked) -> Response:
     """Begin a session; a name that failed too often waits, whether there is such a user or not."""
     name, t = asked.form.get("name", "").strip().lower()[:64], asked.words
-    wait = desk.attempts.wait(name)
+    wait = desk.attempts.begin(name)
     if wait:
         said = t("login.wait", minutes=-(-wait // 60))
         answer = desk.page(asked, "login.html", 429, said=said, out=False)
@@ -61,8 +61,8 @@ def enter(desk: Desk, asked: Asked) -> Response:
         return answer
     user = desk.users.checked(name, asked.form.get("password", ""))
     if user is None:
-        desk.attempts.failed(name)
         return desk.page(asked, "login.html", 403, said=t("login.failed"), out=False)
+    desk.attempts.succeeded(name)
     desk.users.end(asked.token)
     answer = desk.to(asked, "/")
     answer.set_cookie(
@@ -346,9 +346,9 @@ def _about(desk: Desk, sha256: str) -> list[str]:
     try:
         manifest = json.loads(desk.log.document(sha256) or b"")
         manifest.pop("sha256", None)
-    except (ValueError, AttributeError):  # whoever logs one may log any file
+        return list(islice(flat(manifest), 20))
+    except (ValueError, AttributeError, TypeError, RecursionError):  # any file may be logged
         return []
-    return list(flat(manifest))[:20]
 
 
 # -- the ledger ------------------------------------------------------------------------------------

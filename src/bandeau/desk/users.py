@@ -179,8 +179,11 @@ class Attempts:
         self._failed: deque[tuple[float, str]] = deque()
         self._lock = threading.Lock()
 
-    def wait(self, name: str) -> int:
-        """Return for how many seconds a name must wait; 0 where it need not."""
+    def begin(self, name: str) -> int:
+        """Return for how many seconds a name must wait; else 0, and count a failure until it succeeds.
+
+        So of many log-ins at once no more are tried than of as many in a row.
+        """
         with self._lock:
             now = self._now()
             while self._failed and self._failed[0][0] <= now - WINDOW:
@@ -188,12 +191,17 @@ class Attempts:
             times = [when for when, failed in self._failed if failed == name][-TRIES:]
             waits = [times[0]] if len(times) == TRIES else []
             waits += [self._failed[-ALL_TRIES][0]] if len(self._failed) >= ALL_TRIES else []
+            if not waits:
+                self._failed.append((now, name))
             return max((int(when + WINDOW - now) + 1 for when in waits), default=0)
 
-    def failed(self, name: str) -> None:
-        """Count one."""
+    def succeeded(self, name: str) -> None:
+        """Take the newest failure of a name back."""
         with self._lock:
-            self._failed.append((self._now(), name))
+            for place in reversed(range(len(self._failed))):
+                if self._failed[place][1] == name:
+                    del self._failed[place]
+                    return
 
 
 def _hashed(token: str) -> str:
