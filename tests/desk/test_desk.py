@@ -243,6 +243,11 @@ def test_every_answer_is_protected_and_has_no_script(office: Office, editor: Bro
                 assert "style=" not in seen.text
 
 
+def test_nobody_is_led_to_another_name_or_scheme(office: Office, port: int) -> None:
+    seen = Browser(port).get("/login/", Host="evil.example")
+    assert (seen.status, seen.headers["location"]) == (404, None)
+
+
 def test_over_https_the_cookie_is_bound_to_the_host(office: Office) -> None:
     desk = office.desk("https://desk.example.org")
     assert desk.session == "__Host-desk"

@@ -134,6 +134,7 @@ class Desk:
             exception_handlers={HTTPException: self._refused, Exception: self._refused},
             lifespan=self._lifespan,
         )
+        self._app.router.redirect_slashes = False  # it would name scheme and host as they came
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; every answer carries the same protection."""
