@@ -7,7 +7,6 @@ set, and what its forms post is answered and forgotten.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import cache
 from typing import get_args
 from urllib.parse import parse_qs, urlencode
