@@ -557,6 +557,7 @@ def test_without_users_it_refuses_to_start_and_says_how_to_add_one(tmp_path: Pat
     assert run(*words, "--password-stdin", stdin=f"{PASSWORD}\n")[0] == 0
     assert run("users", "--ledger", there.url)[1] == "ann editor\n"
     assert Users(tmp_path / "bandeau.desk").checked("ann", PASSWORD)
+    assert run("--ledger", there.url, "users")[1] == "ann editor\n"
     assert run("removeuser", "ann", "--ledger", there.url)[0] == 0
     assert run("removeuser", "ann", "--ledger", there.url)[0] == 2
 

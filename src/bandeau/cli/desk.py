@@ -67,7 +67,8 @@ def desk(
 
     Without users it does not start: bandeau desk adduser NAME --role reader|editor
     """
-    if context.invoked_subcommand:
+    if context.invoked_subcommand:  # what was said before the command holds for it too
+        context.default_map = {context.invoked_subcommand: {"url": url, "users": users}}
         return
     if policy is None or listen is None:
         raise click.UsageError("--policy and --listen are needed, or a command: adduser, users …")
