@@ -4,7 +4,7 @@ const tabs = window.BroadcastChannel && new BroadcastChannel("bandeau");
 let busy, typed;
 addEventListener("input", () => { typed = true; });
 
-export const say = (key) => { document.querySelector(".bandeau-said").textContent = dataset[key]; };
+const say = (key) => { document.querySelector(".bandeau-said").textContent = dataset[key]; };
 
 const later = async (...values) => (dataset.granted || values[1]) && (await import("./later.js")).follow(...values);
 

@@ -1,6 +1,4 @@
 // What only a choice needs, or an earlier grant: the band, a reload, a withdrawal that holds at once and everywhere, focus on what was opened.
-import { say } from "./bandeau.js";
-
 const band = document.getElementById("bandeau-state"), { dataset } = band;
 const headings = () => [...document.querySelectorAll(":is(h1, h2, h3, h4, h5, h6):not([id^=bandeau])")];
 
@@ -18,8 +16,11 @@ const show = (now, names) => {
 /** Say it to the site's own scripts and to vendors' tags. */
 const tell = (answer, button) => window[Symbol.for("bandeau.told")]?.(answer, button?.value);
 
-/** Bar the page after a withdrawal, then have it anew, so that what runs in it ends. */
+/** Bar the page after a withdrawal, then have it anew, so that what runs in it ends. Its own message comes back to it. */
+let barred;
 const bar = (...told) => {
+  if (barred) return;
+  barred = true;
   const policy = document.createElement("meta");
   policy.httpEquiv = "Content-Security-Policy";
   policy.content = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:";
@@ -34,8 +35,7 @@ const offer = () => {
   const button = document.createElement("button");
   button.textContent = dataset.button;
   button.onclick = () => location.reload();
-  say("reload");
-  band.querySelector(".bandeau-said").append(" ", button);
+  band.querySelector(".bandeau-said").replaceChildren(dataset.reload + " ", button);
 };
 
 /** Keep with the page's own entry in the history which frame, under which heading, waits in a placeholder. */
