@@ -455,6 +455,48 @@ def test_what_a_fresh_realm_writes_is_swept_within_two_responses(
     assert page.evaluate("Object.keys(localStorage).length") == 0
 
 
+KEPT = """(write) => { const f = document.createElement('iframe'); document.body.append(f);
+    const { localStorage: local, sessionStorage: session, document: inner } = f.contentWindow;
+    if (write) { inner.cookie = 'smuggled=1; path=/; max-age=999'; local.smuggled = session.smuggled = '1'; }
+    const kept = [inner.cookie.includes('smuggled'), local.length, session.length].join();
+    f.remove(); return kept }"""
+
+
+@pytest.mark.parametrize("store", [True, False], ids=["cookie-store", "no-cookie-store"])
+def test_a_page_that_never_looks_at_what_is_kept_is_swept_all_the_same(
+    tmp_path: Path, visitor: Visitor, store: bool
+) -> None:
+    pages = {"/plain": b"<!doctype html><html lang=en><title>t</title><p>plain"}
+    alone = POLICY + f'[rollout]\nlayers = ["guard"]\nreport = "{tmp_path}/seen.jsonl"\n'  # what the server would sweep stays
+    with served(tmp_path, pages, policy=alone) as sites:
+        context = visitor()
+        if not store:
+            context.add_init_script("delete window.CookieStore; delete window.cookieStore")
+        page = context.new_page()
+        page.goto(f"http://site.localhost:{sites.port}/plain")
+        assert page.evaluate(KEPT, "write") == "true,1,1"
+        page.goto(f"http://site.localhost:{sites.port}/plain")
+        page.wait_for_function(f"({KEPT})() === 'false,0,0'")
+
+
+def test_what_is_written_into_the_page_while_it_is_parsed_does_not_stay(
+    tmp_path: Path, visitor: Visitor
+) -> None:
+    markup = (
+        "<section><p><iframe src=//x.example/></iframe><form action=/own></form><form action=//x.example/></form>"
+        "<a ping=//x.example/>a</a><link rel=PreConnect href=//x.example/><link rel=icon href=//x.example/></section>"
+    )
+    page_of = f"<!doctype html><html lang=en><title>t</title><p>a<script>document.write('{markup}')</script><p>b"
+    with served(tmp_path, {"/": page_of.encode()}) as sites:
+        page = visitor().new_page()
+        page.goto(f"http://site.localhost:{sites.port}/")
+        found = "e => [...e.querySelectorAll('*')].flatMap(one => [...one.attributes].map(a => a.name + ' ' + a.value))"
+        assert page.locator("section").evaluate(found) == [
+            "data-bd-src //x.example/", "action /own", "data-bd-action //x.example/", "data-bd-ping //x.example/",
+            "rel PreConnect", "data-bd-href //x.example/", "rel icon", "href //x.example/",
+        ]  # fmt: skip
+
+
 REALM = """url => { const f = document.createElement('iframe'); document.body.append(f);
     const d = f.contentDocument, l = d.createElement('link'), g = d.createElement('iframe');
     l.rel = 'preconnect'; l.href = url; d.head.append(l); g.src = url; d.body.append(g);

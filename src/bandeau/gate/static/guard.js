@@ -2,8 +2,8 @@
   "use strict";
   // The names that may be written and read now; the same script serves every state.
   const tag = document.currentScript;
-  let permitted = JSON.parse(tag.dataset.bd);
-  delete tag.dataset.bd;
+  const permitted = JSON.parse(tag.getAttribute("data-bd"));
+  tag.removeAttribute("data-bd");
 
   const held = new Set();
   const note = (kind, name) => held.size < 100 && held.add(kind + ":" + String(name).slice(0, 200));
@@ -12,15 +12,19 @@
       p.endsWith("*") ? String(name).startsWith(p.slice(0, -1)) : p === String(name));
   const passes = (kind, name) => may(kind, name) || (note(kind, name), false);
   const refusal = () => new DOMException("Held back until the visitor agrees.", "NotAllowedError");
+  const refused = () => Promise.reject(refusal());
 
   // One API that is missing or different must not leave the others open.
   const attempt = (task) => { try { return task(); } catch { return undefined; } };
-  const replace = (owner, name, make) => attempt(() => {
-    const own = Object.getOwnPropertyDescriptor(owner, name);
-    Object.defineProperty(owner, name, { ...own, ...make(own), configurable: false });
-  });
-  const method = (owner, name, wrap) => owner && name in owner && replace(owner, name, (own) => ({
-    value: function (...args) { return wrap.call(this, own.value, args); }, writable: false,
+  const replace = (owner, names, make) => {
+    const on = typeof owner === "string" ? window[owner] && window[owner].prototype : owner;
+    if (on) for (const name of names.split(" ")) attempt(() => {
+      const own = Object.getOwnPropertyDescriptor(on, name);
+      if (own) Object.defineProperty(on, name, { ...own, ...make(own, name), configurable: false });
+    });
+  };
+  const method = (owner, names, call) => replace(owner, names, ({ value: own }) => ({
+    value(...args) { return call(this, own, args); }, writable: false,
   }));
 
   // RFC 6265bis 5.6: the name ends at the first "=" before the first ";".
@@ -33,52 +37,55 @@
     const date = /;\s*expires\s*=\s*([^;]*)/i.exec(line);
     return age ? Number(age[1]) <= 0 : Boolean(date) && Date.parse(date[1]) <= Date.now();
   };
-  const jar = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
-  const cookies = () => attempt(() => jar.get.call(document).split("; ").filter(Boolean)) || [];
-  replace(Document.prototype, "cookie", (own) => ({
-    get() {
-      return own.get.call(this).split("; ").filter((c) => may("cookie", cookieName(c))).join("; ");
-    },
-    set(line) {
-      if (ends(String(line)) || passes("cookie", cookieName(line))) own.set.call(this, line);
-    },
-  }));
-  if (window.CookieStore) {
-    const proto = CookieStore.prototype;
-    method(proto, "set", function (set, args) {
-      const name = typeof args[0] === "object" && args[0] ? args[0].name : args[0];
-      return passes("cookie", name) ? set.apply(this, args) : Promise.reject(refusal());
-    });
-    method(proto, "getAll", async function (getAll, args) {
-      return (await getAll.apply(this, args)).filter((c) => may("cookie", c.name));
-    });
-    method(proto, "get", async function (get, args) {
-      const found = await get.apply(this, args);
-      return found && may("cookie", found.name) ? found : null;
-    });
-  }
+  let jar;
+  replace("Document", "cookie", (own) => {
+    jar = own;
+    return {
+      get() {
+        return own.get.call(this).split("; ").filter((c) => may("cookie", cookieName(c))).join("; ");
+      },
+      set(line) {
+        if (ends(String(line)) || passes("cookie", cookieName(line))) own.set.call(this, line);
+      },
+    };
+  });
+  const getAll = window.CookieStore && CookieStore.prototype.getAll;
+  method("CookieStore", "set", (store, set, args) => {
+    const name = typeof args[0] === "object" && args[0] ? args[0].name : args[0];
+    return passes("cookie", name) ? set.apply(store, args) : refused();
+  });
+  method("CookieStore", "getAll", async (store, getAll, args) =>
+    (await getAll.apply(store, args)).filter((c) => may("cookie", c.name)));
+  method("CookieStore", "get", async (store, get, args) => {
+    const found = await get.apply(store, args);
+    return found && may("cookie", found.name) ? found : null;
+  });
 
-  // Storage: the methods, and the objects themselves, since `localStorage.x = 1` calls no method.
+  // Storage: the methods, and the objects themselves, since `localStorage.x = 1` calls no method. To open
+  // an area stops the page, so that waits, and so does the sweep of it, for the first touch or an idle moment.
   const areas = {}, real = new WeakMap();
-  const kindOf = (area) => (area === areas.session_storage ? "session_storage" : "local_storage");
-  for (const [name, kind] of [["localStorage", "local_storage"], ["sessionStorage", "session_storage"]]) {
-    areas[kind] = attempt(() => window[name]);
-  }
-  const setItem = window.Storage && Storage.prototype.setItem;
-  const getItem = window.Storage && Storage.prototype.getItem;
-  method(window.Storage && Storage.prototype, "setItem", function (set, args) {
-    const area = real.get(this) || this;
-    if (passes(kindOf(area), args[0])) set.apply(area, args);
+  const { getItem, setItem } = Storage.prototype;
+  const behind = (front) => real.get(front) || ["local_storage", front];
+  method("Storage", "setItem", (front, set, args) => {
+    const [kind, area] = behind(front);
+    if (passes(kind, args[0])) set.apply(area, args);
   });
-  method(window.Storage && Storage.prototype, "getItem", function (get, args) {
-    const area = real.get(this) || this;
-    return may(kindOf(area), args[0]) ? get.apply(area, args) : null;
+  method("Storage", "getItem", (front, get, args) => {
+    const [kind, area] = behind(front);
+    return may(kind, args[0]) ? get.apply(area, args) : null;
   });
-  for (const [name, kind] of [["localStorage", "local_storage"], ["sessionStorage", "session_storage"]]) {
-    const area = areas[kind];
-    if (!area) continue;
+  const empty = (kind, area) => attempt(() => {
+    for (const key of Object.keys(area)) if (!may(kind, key)) area.removeItem(key);
+  });
+  const fronted = (kind, area) => {
+    if (!area) return area;
+    empty(kind, area);
     const own = (key) => typeof key === "string" && !(key in Storage.prototype);
     const bound = new Map();
+    const put = (key, value) => {
+      if (own(key) && passes(kind, key)) setItem.call(area, key, value);
+      return true;
+    };
     const front = new Proxy(area, {
       get(_, key) {
         if (own(key)) return may(kind, key) ? getItem.call(area, key) ?? undefined : undefined;
@@ -87,17 +94,18 @@
         if (!bound.has(key)) bound.set(key, value.bind(area));
         return bound.get(key);
       },
-      set(_, key, value) {
-        if (own(key) && passes(kind, key)) setItem.call(area, key, value);
-        return true;
-      },
-      defineProperty(_, key, description) {
-        if (own(key) && passes(kind, key)) setItem.call(area, key, description.value);
-        return true;
-      },
+      set: (_, key, value) => put(key, value),
+      defineProperty: (_, key, description) => put(key, description.value),
     });
-    real.set(front, area);
-    replace(window, name, () => ({ get: () => front, set: undefined }));
+    real.set(front, [kind, area]);
+    return front;
+  };
+  for (const [name, kind] of [["localStorage", "local_storage"], ["sessionStorage", "session_storage"]]) {
+    let front;
+    replace(window, name, (own) => {
+      areas[kind] = () => own.get.call(window);
+      return { get: () => front || (front = fronted(kind, areas[kind]())), set: undefined };
+    });
   }
 
   // A policy lets connect what it then bars: a frame, a form, a hint. What scripts make of that kind is
@@ -108,7 +116,9 @@
     form: ["action"], button: ["formaction"], input: ["formaction"], a: ["ping"], area: ["ping"],
     link: ["href", "imagesrcset"], base: ["href"],
   };
-  const TAGS = [...Object.keys(REACHING), "script", "meta"].join();
+  // What may have to be disarmed: all hints have "pre" in their names, and "/_" begins no other site's address.
+  const SOUGHT = "iframe,frame,portal,fencedframe,embed,object,template,base,form[action]:not([action^='/_']),link[rel*=pre i],"
+    + "meta[http-equiv*=refresh i],script[type*=speculationrules i],[ping],[formaction]:not([formaction^='/_'])";
   const SUSPECT = /<(?:i?frame|portal|fencedframe|embed|object|form|link|base|meta|script|template)\b|\b(?:ping|formaction)\b/i;
   const { getAttribute: read, setAttribute: write, removeAttribute: remove } = Element.prototype;
   const where = (url) => attempt(() => new URL(url, document.baseURI)) || { protocol: "invalid:", hostname: "?" };
@@ -130,25 +140,27 @@
     return true;
   };
   const disarm = (element) => {
+    const kind = element.localName;
+    if (kind === "template") return scan(element.content);
     let found = false;
-    for (const name of REACHING[element.localName] || []) {
+    for (const name of REACHING[kind] || []) {
       const value = read.call(element, name);
       if (value === null || !bars(element, name, value)) continue;
       remove.call(element, name);
       found = shelve(element, name, value);
     }
-    if (element.localName === "script" && /^\s*speculationrules\s*$/i.test(element.type)) {
+    if (kind === "script" && /^\s*speculationrules\s*$/i.test(element.type)) {
       element.type = "text/plain";
       found = true;
     }
-    if (element.localName === "meta" && /^\s*refresh\s*$/i.test(element.httpEquiv)) {
+    if (kind === "meta" && /^\s*refresh\s*$/i.test(element.httpEquiv)) {
       const to = /^\s*[\d.]*\s*[;,\s]\s*(?:url\s*=\s*)?["']?([^"']*)/i.exec(element.content);
       if (to && to[1] && !reaches(to[1])) {
         remove.call(element, "http-equiv");
         found = true;
       }
     }
-    const inner = element.localName === "iframe" && read.call(element, "srcdoc");
+    const inner = kind === "iframe" && read.call(element, "srcdoc");
     const safe = inner ? attempt(() => cleaned(inner)) ?? "" : inner;  // Trusted Types may forbid the look
     if (safe !== inner) {
       write.call(element, "srcdoc", safe);
@@ -157,11 +169,9 @@
     return found;
   };
   const scan = (node) => {
-    let found = node.nodeType === 1 && disarm(node);
-    if (!node.firstElementChild && node.localName !== "template") return found;
-    for (const one of node.querySelectorAll(TAGS)) found = disarm(one) || found;
-    for (const one of node.querySelectorAll("template")) found = scan(one.content) || found;
-    return found || (node.localName === "template" && scan(node.content));
+    let found = node.nodeType === 1 && node.matches(SOUGHT) && disarm(node);
+    if (node.firstElementChild) for (const one of node.querySelectorAll(SOUGHT)) found = disarm(one) || found;
+    return found;
   };
   const cleaned = (html) => {
     if (!SUSPECT.test(html)) return html;
@@ -169,20 +179,16 @@
     return scan(inner) ? inner.documentElement.outerHTML : html;
   };
 
-  const scanning = (owner, name, from = 0) => method(owner && owner.prototype, name, function (own, args) {
-    for (const node of args.slice(from)) attempt(() => node && node.nodeType && scan(node));
-    return own.apply(this, args);
+  const scanning = (owner, names) => method(owner, names, (self, own, args) => {
+    for (const node of args) attempt(() => node && node.nodeType && scan(node));
+    return own.apply(self, args);
   });
-  for (const name of ["appendChild", "insertBefore", "replaceChild"]) scanning(Node, name);
-  for (const owner of [Element, Document, DocumentFragment]) {
-    for (const name of ["append", "prepend", "replaceChildren"]) scanning(owner, name);
-  }
-  for (const name of ["before", "after", "replaceWith"]) {
-    scanning(Element, name);
-    scanning(CharacterData, name);
-  }
-  scanning(Element, "insertAdjacentElement", 1);
-  scanning(Range, "insertNode");
+  scanning("Node", "appendChild insertBefore replaceChild");
+  scanning("Element", "append prepend replaceChildren before after replaceWith insertAdjacentElement");
+  scanning("Document", "append prepend replaceChildren");
+  scanning("DocumentFragment", "append prepend replaceChildren");
+  scanning("CharacterData", "before after replaceWith");
+  scanning("Range", "insertNode");
 
   // An attribute that is set where the element already stands.
   const setting = (element, name, value, set) => {
@@ -198,93 +204,93 @@
     }
     return set(value);
   };
-  method(Element.prototype, "setAttribute", function (own, [name, value]) {
-    return setting(this, name, value, (left) => own.call(this, name, left));
-  });
-  method(Element.prototype, "setAttributeNS", function (own, [space, name, value]) {
-    return setting(this, name, value, (left) => own.call(this, space, name, left));
-  });
-  for (const [owner, ...names] of [
-    ["HTMLIFrameElement", "src", "srcdoc"], ["HTMLFrameElement", "src"], ["HTMLEmbedElement", "src"],
-    ["HTMLObjectElement", "data"], ["HTMLFormElement", "action"], ["HTMLButtonElement", "formAction"],
-    ["HTMLInputElement", "formAction"], ["HTMLAnchorElement", "ping"], ["HTMLAreaElement", "ping"],
-    ["HTMLLinkElement", "rel", "href", "imageSrcset"], ["HTMLBaseElement", "href"],
-  ]) for (const name of names) if (window[owner]) replace(window[owner].prototype, name, (own) => ({
+  method("Element", "setAttribute", (self, own, [name, value]) =>
+    setting(self, name, value, (left) => own.call(self, name, left)));
+  method("Element", "setAttributeNS", (self, own, [space, name, value]) =>
+    setting(self, name, value, (left) => own.call(self, space, name, left)));
+  for (const [kind, names] of Object.entries({
+    IFrame: "src srcdoc", Frame: "src", Embed: "src", Object: "data", Form: "action", Button: "formAction",
+    Input: "formAction", Anchor: "ping", Area: "ping", Link: "rel href imageSrcset", Base: "href",
+  })) replace("HTML" + kind + "Element", names, (own, name) => ({
     set(value) { setting(this, name, value, (left) => own.set.call(this, left)); },
   }));
 
   // Markup as text: parsed beside the page first, and put in as nodes when something had to go.
-  const aside = document.implementation.createHTMLDocument("");
+  const html = Object.getOwnPropertyDescriptor(Element.prototype, "innerHTML").set;
+  let aside;
   const parsing = (context, value, put, place) => {
     if (!SUSPECT.test(value)) return put(value);
+    aside = aside || document.implementation.createHTMLDocument("");
     const copy = context && context.nodeType === 1 ? aside.importNode(context, false) : aside.createElement("div");
-    html.set.call(copy, value);
+    html.call(copy, value);
     return scan(copy) ? place([...copy.childNodes]) : put(value);
   };
-  const html = Object.getOwnPropertyDescriptor(Element.prototype, "innerHTML");
-  for (const owner of [Element, window.ShadowRoot]) if (owner) replace(owner.prototype, "innerHTML", (own) => ({
+  for (const owner of ["ShadowRoot", "Element"]) replace(owner, "innerHTML", ({ set }) => ({
     set(value) {
-      if (this.localName === "template") own.set.call(this, value);  // inert until its content is inserted
-      else parsing(this, value, (left) => own.set.call(this, left), (nodes) => this.replaceChildren(...nodes));
+      if (this.localName === "template") set.call(this, value);  // inert until its content is inserted
+      else parsing(this, value, (left) => set.call(this, left), (nodes) => this.replaceChildren(...nodes));
     },
   }));
-  replace(Element.prototype, "outerHTML", (own) => ({
+  replace("Element", "outerHTML", ({ set }) => ({
     set(value) {
-      parsing(this.parentNode, value, (left) => own.set.call(this, left), (nodes) => this.replaceWith(...nodes));
+      parsing(this.parentNode, value, (left) => set.call(this, left), (nodes) => this.replaceWith(...nodes));
     },
   }));
   const PLACES = { beforebegin: "before", afterbegin: "prepend", beforeend: "append", afterend: "after" };
-  method(Element.prototype, "insertAdjacentHTML", function (own, [position, value]) {
+  method("Element", "insertAdjacentHTML", (self, own, [position, value]) => {
     const place = PLACES[String(position).toLowerCase()];
-    const context = place === "before" || place === "after" ? this.parentNode : this;
-    return parsing(context, value, (left) => own.call(this, position, left), (nodes) => this[place](...nodes));
+    const context = place === "before" || place === "after" ? self.parentNode : self;
+    return parsing(context, value, (left) => own.call(self, position, left), (nodes) => self[place](...nodes));
   });
-  method(Range.prototype, "createContextualFragment", function (own, args) {
-    const made = own.apply(this, args);
+  method("Range", "createContextualFragment", (self, own, args) => {
+    const made = own.apply(self, args);
     scan(made);
     return made;
   });
 
   // And what came another way (document.write, a parser's own): at least it does not stay.
   new MutationObserver((records) => {
-    for (const { target, type, addedNodes } of records) {
-      if (type === "attributes") disarm(target);
-      else for (const node of addedNodes) if (node.nodeType === 1) scan(node);
+    let seen;  // what stands in it was scanned with it
+    for (const record of records) {
+      const { target } = record;
+      if (record.type === "attributes") disarm(target);
+      else if (!seen || !seen.contains(target)) {
+        for (const node of record.addedNodes) if (node.nodeType === 1) scan(seen = node);
+      }
     }
   }).observe(document, {
     subtree: true, childList: true, attributeFilter: ["rel", "href", "imagesrcset", "src", "action", "data", "ping"],
   });
 
-  const factory = (owner, name, kind, refuse) => method(owner, name, function (open, args) {
-    return passes(kind, args[0]) ? open.apply(this, args) : refuse();
+  for (const [owner, name, kind] of [
+    ["IDBFactory", "open", "indexed_db"], ["CacheStorage", "open", "cache"],
+    ["ServiceWorkerContainer", "register", "service_worker"],
+  ]) method(owner, name, (self, own, args) => {
+    if (passes(kind, args[0])) return own.apply(self, args);
+    if (kind === "indexed_db") throw refusal();
+    return refused();
   });
-  const rejects = () => Promise.reject(refusal());
-  factory(window.IDBFactory && IDBFactory.prototype, "open", "indexed_db", () => { throw refusal(); });
-  factory(window.CacheStorage && CacheStorage.prototype, "open", "cache", rejects);
-  factory(window.ServiceWorkerContainer && ServiceWorkerContainer.prototype, "register", "service_worker", rejects);
-  method(window.StorageManager && StorageManager.prototype, "getDirectory", () => (note("opfs", "/"), rejects()));
-  for (const name of ["RTCPeerConnection", "webkitRTCPeerConnection", "WebTransport"]) {
-    if (name in window) replace(window, name, () => ({
-      value: class { constructor() { note("connection", name); throw refusal(); } }, writable: false,
-    }));
-  }
+  method("StorageManager", "getDirectory", () => (note("opfs", "/"), refused()));
+  for (const name of ["RTCPeerConnection", "webkitRTCPeerConnection", "WebTransport"]) replace(window, name, () => ({
+    value: class { constructor() { note("connection", name); throw refusal(); } }, writable: false,
+  }));
 
   // What is there and may not be goes: each parent domain, each path on the way here, both jars.
-  const sweep = () => {
-    if (self.origin === "null") return;  // a sandbox has nothing of its own to sweep
+  const expire = (all) => {
+    const names = new Set(all.filter((name) => !may("cookie", name)));
+    if (!names.size) return;
     const labels = location.hostname.split("."), domains = [""];
     for (let n = 0; n < labels.length - 1; n++) domains.push(";domain=" + labels.slice(n).join("."));
     const paths = ["/"];
     location.pathname.split("/").slice(1, -1).reduce((path, step) => (paths.push(path + step), path + step + "/"), "/");
-    for (const name of new Set(cookies().map(cookieName))) {
-      if (may("cookie", name)) continue;
-      for (const domain of domains) for (const path of paths) for (const more of ["", ";secure", ";secure;partitioned"]) {
+    for (const name of names) for (const domain of domains) for (const path of paths) {
+      for (const more of ["", ";secure", ";secure;partitioned"]) {
         attempt(() => jar.set.call(document, name + "=;max-age=0;path=" + path + domain + more));
       }
     }
-    for (const [kind, area] of Object.entries(areas)) attempt(() => {
-      for (const key of Object.keys(area)) if (!may(kind, key)) area.removeItem(key);
-    });
+  };
+  const clear = () => {
+    for (const kind in areas) attempt(() => empty(kind, areas[kind]()));
     attempt(() => indexedDB.databases().then((all) => all.forEach(({ name }) =>
       may("indexed_db", name) || indexedDB.deleteDatabase(name)), () => {}));
     attempt(() => caches.keys().then((all) => all.forEach((name) => may("cache", name) || caches.delete(name)), () => {}));
@@ -293,7 +299,14 @@
       if (!may("service_worker", script.replace(location.origin, ""))) one.unregister();
     }), () => {}));
   };
-  sweep();
+  const cookies = () => (attempt(() => jar.get.call(document)) || "").split("; ").filter(Boolean).map(cookieName);
+  const owned = self.origin !== "null";  // a sandbox has nothing of its own to sweep
+  if (owned) {
+    // To read document.cookie stops the page, too; to ask the store does not.
+    const asked = attempt(() => getAll.call(cookieStore)) || Promise.reject();
+    asked.then((all) => all.map((c) => c.name), cookies).then(expire);
+    (window.requestIdleCallback || setTimeout)(clear, { timeout: 1000 });
+  }
 
   document.addEventListener("securitypolicyviolation", (event) => attempt(() => {
     if (event.disposition === "enforce") note("host", new URL(event.blockedURI).hostname);
@@ -307,7 +320,9 @@
           const left = names[kind] || [];
           permitted[kind] = permitted[kind].filter((name) => left.includes(name));
         }
-        sweep();
+        if (!owned) return;
+        expire(cookies());
+        clear();
       },
     }),
   });
