@@ -467,7 +467,9 @@ def test_a_page_that_never_looks_at_what_is_kept_is_swept_all_the_same(
     tmp_path: Path, visitor: Visitor, store: bool
 ) -> None:
     pages = {"/plain": b"<!doctype html><html lang=en><title>t</title><p>plain"}
-    alone = POLICY + f'[rollout]\nlayers = ["guard"]\nreport = "{tmp_path}/seen.jsonl"\n'  # what the server would sweep stays
+    alone = (
+        POLICY + f'[rollout]\nlayers = ["guard"]\nreport = "{tmp_path}/seen.jsonl"\n'
+    )  # what the server would sweep stays
     with served(tmp_path, pages, policy=alone) as sites:
         context = visitor()
         if not store:
@@ -479,19 +481,20 @@ def test_a_page_that_never_looks_at_what_is_kept_is_swept_all_the_same(
         page.wait_for_function(f"({KEPT})() === 'false,0,0'")
 
 
+@pytest.mark.parametrize("before", [0, 50])
 def test_what_is_written_into_the_page_while_it_is_parsed_does_not_stay(
-    tmp_path: Path, visitor: Visitor
+    tmp_path: Path, visitor: Visitor, before: int
 ) -> None:
     markup = (
-        "<section><p><iframe src=//x.example/></iframe><form action=/own></form><form action=//x.example/></form>"
-        "<a ping=//x.example/>a</a><link rel=PreConnect href=//x.example/><link rel=icon href=//x.example/></section>"
+        "<article><p><iframe src=//x.example/></iframe><form action=/own></form><form action=//x.example/></form>"
+        "<a ping=//x.example/>a</a><link rel=PreConnect href=//x.example/><link rel=icon href=//x.example/></article>"
     )
-    page_of = f"<!doctype html><html lang=en><title>t</title><p>a<script>document.write('{markup}')</script><p>b"
+    page_of = f"<!doctype html><html lang=en><title>t</title><p>{'<b>a</b>' * before}<script>document.write('{markup}')</script><p>b"
     with served(tmp_path, {"/": page_of.encode()}) as sites:
         page = visitor().new_page()
         page.goto(f"http://site.localhost:{sites.port}/")
         found = "e => [...e.querySelectorAll('*')].flatMap(one => [...one.attributes].map(a => a.name + ' ' + a.value))"
-        assert page.locator("section").evaluate(found) == [
+        assert page.locator("article").evaluate(found) == [
             "data-bd-src //x.example/", "action /own", "data-bd-action //x.example/", "data-bd-ping //x.example/",
             "rel PreConnect", "data-bd-href //x.example/", "rel icon", "href //x.example/",
         ]  # fmt: skip

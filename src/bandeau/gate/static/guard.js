@@ -249,7 +249,12 @@
   });
 
   // And what came another way (document.write, a parser's own): at least it does not stay.
+  let first = true;
   new MutationObserver((records) => {
+    if (first && records.length > 30) {  // what the parser brings: one look is cheaper than each record
+      first = false;
+      return void scan(document);
+    }
     let seen;  // what stands in it was scanned with it
     for (const record of records) {
       const { target } = record;
