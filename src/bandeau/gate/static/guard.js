@@ -205,42 +205,40 @@
     return set(value);
   };
   method("Element", "setAttribute", (self, own, [name, value]) =>
-    setting(self, name, value, (left) => own.call(self, name, left)));
+    setting(self, name, value, own.bind(self, name)));
   method("Element", "setAttributeNS", (self, own, [space, name, value]) =>
-    setting(self, name, value, (left) => own.call(self, space, name, left)));
+    setting(self, name, value, own.bind(self, space, name)));
   for (const [kind, names] of Object.entries({
     IFrame: "src srcdoc", Frame: "src", Embed: "src", Object: "data", Form: "action", Button: "formAction",
     Input: "formAction", Anchor: "ping", Area: "ping", Link: "rel href imageSrcset", Base: "href",
-  })) replace("HTML" + kind + "Element", names, (own, name) => ({
-    set(value) { setting(this, name, value, (left) => own.set.call(this, left)); },
+  })) replace("HTML" + kind + "Element", names, ({ set }, name) => ({
+    set(value) { setting(this, name, value, set.bind(this)); },
   }));
 
   // Markup as text: parsed beside the page first, and put in as nodes when something had to go.
   const html = Object.getOwnPropertyDescriptor(Element.prototype, "innerHTML").set;
   let aside;
-  const parsing = (context, value, put, place) => {
+  const parsing = (context, value, put, self, place) => {
     if (!SUSPECT.test(value)) return put(value);
     aside = aside || document.implementation.createHTMLDocument("");
     const copy = context && context.nodeType === 1 ? aside.importNode(context, false) : aside.createElement("div");
     html.call(copy, value);
-    return scan(copy) ? place([...copy.childNodes]) : put(value);
+    return scan(copy) ? self[place](...copy.childNodes) : put(value);
   };
   for (const owner of ["ShadowRoot", "Element"]) replace(owner, "innerHTML", ({ set }) => ({
     set(value) {
       if (this.localName === "template") set.call(this, value);  // inert until its content is inserted
-      else parsing(this, value, (left) => set.call(this, left), (nodes) => this.replaceChildren(...nodes));
+      else parsing(this, value, set.bind(this), this, "replaceChildren");
     },
   }));
   replace("Element", "outerHTML", ({ set }) => ({
-    set(value) {
-      parsing(this.parentNode, value, (left) => set.call(this, left), (nodes) => this.replaceWith(...nodes));
-    },
+    set(value) { parsing(this.parentNode, value, set.bind(this), this, "replaceWith"); },
   }));
   const PLACES = { beforebegin: "before", afterbegin: "prepend", beforeend: "append", afterend: "after" };
   method("Element", "insertAdjacentHTML", (self, own, [position, value]) => {
     const place = PLACES[String(position).toLowerCase()];
     const context = place === "before" || place === "after" ? self.parentNode : self;
-    return parsing(context, value, (left) => own.call(self, position, left), (nodes) => self[place](...nodes));
+    return parsing(context, value, own.bind(self, position), self, place);
   });
   method("Range", "createContextualFragment", (self, own, args) => {
     const made = own.apply(self, args);
@@ -294,15 +292,15 @@
       }
     }
   };
+  const each = (ask, drop) => attempt(() => ask().then((all) => all.forEach((one) => drop(one)), () => {}));
   const clear = () => {
     for (const kind in areas) attempt(() => empty(kind, areas[kind]()));
-    attempt(() => indexedDB.databases().then((all) => all.forEach(({ name }) =>
-      may("indexed_db", name) || indexedDB.deleteDatabase(name)), () => {}));
-    attempt(() => caches.keys().then((all) => all.forEach((name) => may("cache", name) || caches.delete(name)), () => {}));
-    attempt(() => navigator.serviceWorker.getRegistrations().then((all) => all.forEach((one) => {
+    each(() => indexedDB.databases(), ({ name }) => may("indexed_db", name) || indexedDB.deleteDatabase(name));
+    each(() => caches.keys(), (name) => may("cache", name) || caches.delete(name));
+    each(() => navigator.serviceWorker.getRegistrations(), (one) => {
       const script = (one.active || one.waiting || one.installing || {}).scriptURL || "";
       if (!may("service_worker", script.replace(location.origin, ""))) one.unregister();
-    }), () => {}));
+    });
   };
   const cookies = () => (attempt(() => jar.get.call(document)) || "").split("; ").filter(Boolean).map(cookieName);
   const owned = self.origin !== "null";  // a sandbox has nothing of its own to sweep
