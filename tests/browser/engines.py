@@ -128,16 +128,37 @@ def process(command: list[str], home: Path | None = None) -> Iterator[subprocess
         running.wait(5)
 
 
+# On a screen and a bus of its own, with a listener beside it.
+HEARD = """{launcher} --launch-immediately & /usr/bin/python3 {listener} > {heard} &
+GNOME_ACCESSIBILITY=1 exec firefox-esr --marionette --no-remote --profile {home}"""
+LAUNCHER = "/usr/libexec/at-spi-bus-launcher"
+
+
 @contextlib.contextmanager
-def firefox(home: Path, more: Mapping[str, bool] | None = None) -> Iterator[Driver]:
-    """Start Firefox with a profile in `home`; `more` are preferences."""
+def firefox(
+    home: Path, more: Mapping[str, bool] | None = None, heard: Path | None = None
+) -> Iterator[Driver]:
+    """Start Firefox with a profile in `home`; `more` are preferences.
+
+    What a screen reader would hear is written to `heard` (see `hears`).
+    """
     port = free_port()
+    preferences = {
+        **QUIET,
+        **(more or {}),
+        "marionette.port": port,
+        "accessibility.force_disabled": -1 if heard else 0,
+    }
     lines = [
         f"user_pref({json.dumps(name)}, {json.dumps(value)});"
-        for name, value in {**QUIET, **(more or {}), "marionette.port": port}.items()
+        for name, value in preferences.items()
     ]
     (home / "user.js").write_text("\n".join(lines))
     command = ["firefox-esr", "--headless", "--marionette", "--no-remote", "--profile", str(home)]
+    if heard:
+        listener = Path(__file__).with_name("hears.py")
+        script = HEARD.format(launcher=LAUNCHER, listener=listener, heard=heard, home=home)
+        command = ["dbus-run-session", "--", "xvfb-run", "-a", "sh", "-c", script]
     with process(command, home), connected(port) as link:
         stream = link.makefile("rwb")
         serial = 0
