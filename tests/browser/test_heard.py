@@ -57,7 +57,7 @@ def reader(place: Path) -> Iterator[Driver]:
         lacking.append("gir1.2-atspi-2.0")
     if lacking:
         pytest.skip(f"there is no {lacking[0]} here")
-    with firefox(place, place / "heard") as driver:
+    with firefox(place, heard=place / "heard") as driver:
         ends = time.monotonic() + 30
         while ("ready", "") not in Heard(place / "heard").lines():
             assert time.monotonic() < ends, "the listener does not start"
