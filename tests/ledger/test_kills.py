@@ -69,6 +69,8 @@ def retried(ledger: Ledger, told: Told, child: Child) -> Iterator[str]:
             if known and not original:
                 continue  # removed, as it was asked for: a retry is a new decision
             answer = ledger.append(made, retry(name))
+            if told.retaining and ledger.kept(answer.index) is None:
+                continue  # stored, removed as it was asked for, and never answered: no receipt
             proof = told.receipts[name] = answer.receipt()
             if original and (answer.index, proof.record, proof.salt) != (
                 original.index,
