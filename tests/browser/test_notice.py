@@ -328,32 +328,48 @@ def test_text_of_twice_the_size_leaves_every_button_within_reach(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+AXE = """async () => { const r = await axe.run(document, {iframes: false, rules: {'frame-tested': {enabled: false}}});
+  return [r.violations, r.incomplete].map(l => l.map(v => [v.id, v.nodes.map(n => n.target)])).concat(r.passes.length) }"""
+SCHEMES: dict[str, dict[str, Any]] = {
+    "light": {},
+    "dark": {"color_scheme": "dark"},
+    "forced": {"forced_colors": "active"},
+}
+
+
+def judged(axe: str, visitor: Visitor, scheme: str, addresses: list[str]) -> None:
+    for size in (TINY, PHONE, DESKTOP):
+        page = visitor(viewport=size, **SCHEMES[scheme]).new_page()
+        for address in addresses:
+            page.goto(address)
+            page.evaluate(f"{axe};0")
+            violations, incomplete, passes = page.evaluate(AXE)
+            assert (violations, incomplete) == ([], []), address
+            assert passes > 20
+
+
 @thorough
-@pytest.mark.parametrize("scheme", ["light", "dark", "forced"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("lang", ["fr", "en"])
 def test_axe_finds_nothing_and_leaves_nothing_open(
     axe: str, demo: Demo, visitor: Visitor, lang: str, scheme: str
 ) -> None:
-    run = "async () => { const r = await axe.run(document, {iframes: false, rules: {'frame-tested': {enabled: false}}}); return [r.violations, r.incomplete].map(l => l.map(v => [v.id, v.nodes.map(n => n.target)])).concat(r.passes.length) }"
-    colours = (
-        {"color_scheme": "dark"}
-        if scheme == "dark"
-        else {"forced_colors": "active"}
-        if scheme == "forced"
-        else {}
-    )
     start = "" if lang == "fr" else "/en"
-    for size in (TINY, PHONE, DESKTOP):
-        page = visitor(viewport=size, **colours).new_page()
-        for path in (
-            f"{start}/",
-            f"{start}{ARTICLE}",
-            f"/_b/settings?lang={lang}",
-            f"/_b/trackers?lang={lang}",
-            f"/_b/receipt?lang={lang}",
-        ):
-            page.goto(demo.url + path)
-            page.evaluate(f"{axe};0")
-            violations, incomplete, passes = page.evaluate(run)
-            assert (violations, incomplete) == ([], []), path
-            assert passes > 20
+    ours = [f"/_b/{page}?lang={lang}" for page in ("settings", "trackers", "receipt")]
+    paths = [f"{start}/", f"{start}{ARTICLE}", *ours]
+    judged(axe, visitor, scheme, [demo.url + path for path in paths])
+
+
+@thorough
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("lang", ["de", "el"])
+def test_axe_finds_nothing_in_other_languages(
+    axe: str, tmp_path: Path, visitor: Visitor, lang: str, scheme: str
+) -> None:
+    spoken = policy().replace(
+        'languages = ["en"]', f'languages = ["{lang}"]\naccept_unreviewed = ["{lang}"]'
+    )
+    assert lang in spoken
+    with served(tmp_path, {"/": PAGE.replace(b"en", lang.encode(), 1)}, policy=spoken) as sites:
+        paths = ("/", "/_b/settings", "/_b/trackers", "/_b/receipt")
+        judged(axe, visitor, scheme, [at(sites, path) for path in paths])
