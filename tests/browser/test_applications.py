@@ -34,7 +34,7 @@ HERE = Path(__file__).parent / "applications"
 ROOT = Path(__file__).resolve().parents[2]
 FILE = bytes(range(256)) * 300  # what is uploaded
 OURS = re.compile(  # the guard, the head, the first layer, the band
-    rb'<script data-bd="[^"]*"[^>]*>.*?</script>'
+    rb'<script data-bd(?:-granted)?="[^"]*"[^>]*>.*?</script>'
     rb'|<style[^>]*>[^<]*</style><script type="module"[^>]*? src="/_b/static/[^>]*></script>'
     rb'|<span class="bandeau-hold".*?</span></span>'
     rb'|<section id="bandeau(?:-state)?".*?</section>',

@@ -370,6 +370,8 @@ def test_axe_finds_nothing_in_other_languages(
         'languages = ["en"]', f'languages = ["{lang}"]\naccept_unreviewed = ["{lang}"]'
     )
     assert lang in spoken
-    with served(tmp_path, {"/": PAGE.replace(b"en", lang.encode(), 1)}, policy=spoken) as sites:
+    skip = b'<a href="#main">Skip</a>'  # the page's own, which would stand outside of its landmarks
+    own = PAGE.replace(b"en", lang.encode(), 1).replace(skip, b"")
+    with served(tmp_path, {"/": own}, policy=spoken) as sites:
         paths = ("/", "/_b/settings", "/_b/trackers", "/_b/receipt")
         judged(axe, visitor, scheme, [at(sites, path) for path in paths])
