@@ -144,6 +144,7 @@ def test_nothing_shifts_before_at_or_after_a_choice(site: Sites, visitor: Visito
     assert page.evaluate("shifts") == []
 
 
+@thorough  # beside another worker's browsers focus was on the page instead, each time; why is not known
 def test_focus_goes_to_what_was_opened_in_place(site: Sites, visitor: Visitor) -> None:
     page = visitor().new_page()
     page.goto(at(site))
