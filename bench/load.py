@@ -13,10 +13,10 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from proxy import started
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
@@ -63,15 +63,8 @@ def child(folder: str, port: int) -> None:
     serve([(application, listening("127.0.0.1", port))], "ready")
 
 
-@contextlib.contextmanager
-def server(folder: str, port: int) -> Iterator[int]:
-    command = [sys.executable, __file__, "serve", folder, str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout
-    process.stdout.readline()
-    yield process.pid
-    process.terminate()
-    process.wait()
+def server(folder: str, port: int) -> contextlib.AbstractContextManager[int]:
+    return started([sys.executable, __file__, "serve", folder, str(port)])
 
 
 def resident(pid: int) -> float:

@@ -20,13 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from load import CONNECTIONS, resident
-from proxy import cpu_seconds, nginx
+from proxy import cpu_seconds, nginx, started
 
 from bandeau.adapters.server import listening, serve
 
@@ -49,17 +48,8 @@ def child(folder: str, port: int) -> None:
     serve([(application, listening("127.0.0.1", port))], "ready")
 
 
-@contextlib.contextmanager
-def paper(folder: Path, port: int) -> Iterator[int]:
-    command = [sys.executable, __file__, "serve", str(folder), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout
-    process.stdout.readline()
-    try:
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait()
+def paper(folder: Path, port: int) -> contextlib.AbstractContextManager[int]:
+    return started([sys.executable, __file__, "serve", str(folder), str(port)])
 
 
 def answering(port: int) -> None:

@@ -48,10 +48,8 @@ def nginx(folder: Path, name: str, body: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def proxy(folder: Path) -> Iterator[int]:
-    (folder / "bandeau.toml").write_text(POLICY)
-    command = [sys.executable, "-m", "bandeau", "proxy", "--policy", str(folder / "bandeau.toml"), "--upstream",
-               f"http://127.0.0.1:{ORIGIN}", "--listen", f"127.0.0.1:{GATED}", "--ledger", f"sqlite:///{folder / 'b.db'}"]  # fmt: skip
+def started(command: list[str]) -> Iterator[int]:
+    """Run a server that prints a line once it answers; yield its pid."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout
     process.stdout.readline()
@@ -60,6 +58,15 @@ def proxy(folder: Path) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait()
+
+
+@contextlib.contextmanager
+def proxy(folder: Path) -> Iterator[int]:
+    (folder / "bandeau.toml").write_text(POLICY)
+    command = [sys.executable, "-m", "bandeau", "proxy", "--policy", str(folder / "bandeau.toml"), "--upstream",
+               f"http://127.0.0.1:{ORIGIN}", "--listen", f"127.0.0.1:{GATED}", "--ledger", f"sqlite:///{folder / 'b.db'}"]  # fmt: skip
+    with started(command) as pid:
+        yield pid
 
 
 def cpu_seconds(pid: int) -> float:

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, urlencode
 
 from bandeau.decision.cookie import Choice, encode
@@ -36,9 +36,10 @@ from bandeau.ledger.ledger import Chosen, Ledger, Retry, Stored
 from bandeau.ledger.metrics import openmetrics
 from bandeau.ledger.receipt import SUFFIX, Receipt
 from bandeau.ledger.store import Account
-from bandeau.ledger.versions import Versions
+from bandeau.ledger.versions import Version, Versions
 from bandeau.measure.count import device
 from bandeau.notice import Notice
+from bandeau.notice.changes import Change as Changed
 from bandeau.notice.changes import Told, changes
 from bandeau.notice.form import Posted, local, read
 from bandeau.policy.model import Policy
@@ -184,7 +185,7 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
     if account and not account.known:
         return problem(desk, asked, 503, "unavailable")
     if posted.account != consent.account:  # told one reach, it would have another
-        return _moved(desk, asked, posted)
+        return _again(desk, asked, posted, "moved")
     event, named = event_of(
         posted.choice, consent.state, consent.granted, posted.purposes & purposes
     )
@@ -192,7 +193,7 @@ def choose(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:
         return problem(desk, asked, 400, "other")
     state, granted = move(consent.state, event, consent.granted, named, purposes)
     if consent.signal and granted - consent.granted and not posted.confirm:
-        return _confirm(desk, asked, posted)
+        return _again(desk, asked, posted, "confirm")
     decided = purposes - consent.asks | (named if event is Event.ADD else purposes)
     choice = Choice(desk.current.digest, granted, decided, desk.now())
     after = replace(consent, state=state, granted=granted, asks=purposes - decided)
@@ -561,32 +562,25 @@ def _cookie(desk: Desk, request: Request, value: bytes) -> bytes:
     return b"; ".join(parts)
 
 
-def _confirm(desk: Desk, asked: Asked, posted: Posted) -> Reply:
+def _again(desk: Desk, asked: Asked, posted: Posted, why: Literal["confirm", "moved"]) -> Reply:
+    """Offer the settings instead of taking a choice; the script is told where they are.
+
+    "confirm": it is against the browser's signal. "moved": the visitor signed in or out since.
+    """
     language = posted.language or asked.language
     if asked.json:
-        return _elsewhere(desk, "confirm", posted.back, language)
+        where = urlencode({why: 1, "back": posted.back, "lang": language}, safe="/")
+        document = {why: True, "settings": f"{desk.rules.policy.site.prefix}/settings?{where}"}
+        return Reply(409, _json_headers(), json.dumps(document).encode())
     html = desk.notice.settings(
-        language, asked.consent, back=posted.back, confirm=True, objected=asked.objected
+        language,
+        asked.consent,
+        back=posted.back,
+        confirm=why == "confirm",
+        moved=why == "moved",
+        objected=asked.objected,
     )
     return Reply(409, _page_headers(desk, language), html.encode())
-
-
-def _moved(desk: Desk, asked: Asked, posted: Posted) -> Reply:
-    """Offer the choice anew to who signed in or out since it was offered: nothing of it is taken."""
-    language = posted.language or asked.language
-    if asked.json:
-        return _elsewhere(desk, "moved", posted.back, language)
-    html = desk.notice.settings(
-        language, asked.consent, back=posted.back, moved=True, objected=asked.objected
-    )
-    return Reply(409, _page_headers(desk, language), html.encode())
-
-
-def _elsewhere(desk: Desk, why: str, back: str, language: str) -> Reply:
-    """Tell the notice's script why a choice was not taken, and where it can be made."""
-    where = urlencode({why: 1, "back": back, "lang": language}, safe="/")
-    document = {why: True, "settings": f"{desk.rules.policy.site.prefix}/settings?{where}"}
-    return Reply(409, _json_headers(), json.dumps(document).encode())
 
 
 def _settings(desk: Desk, asked: Asked) -> Reply:
@@ -624,6 +618,11 @@ def _trackers(desk: Desk, asked: Asked) -> Reply:
     return Reply(200, _page_headers(desk, language), html.encode())
 
 
+@lru_cache(maxsize=1024)  # snapshots never change, and a page of trackers tells of them all
+def _changed_since(before: Version, one: Version) -> list[Changed]:
+    return changes(before.declared, one.declared)
+
+
 def _told(desk: Desk) -> list[Told]:
     """Return the versions of the notice with what each changed; none while they cannot be read."""
     try:
@@ -633,7 +632,7 @@ def _told(desk: Desk) -> list[Told]:
                 one.sha256,
                 one.since,
                 one.languages,
-                changes(before.declared, one.declared) if before else None,
+                _changed_since(before, one) if before else None,
                 one.index == desk.snapshot,
             )
             for one, before in zip(found, [*found[1:], None], strict=True)

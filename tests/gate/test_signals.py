@@ -87,7 +87,7 @@ def test_the_script_is_the_same_in_every_state_and_its_hash_is_right(told: Site)
         for one in bodies
     ]
     assert [one and one[1] for one in tags] == ["", "ads", "ads social"]
-    assert {hash_source(one[2]) for one in tags if one} == {told.signals.hash}
+    assert {hash_source(one[2].encode()) for one in tags if one} == {told.signals.hash}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bandeau.desk.versions import read
 from bandeau.errors import BandeauError
 from bandeau.ledger.entry import Kind
 from bandeau.ledger.log import Log
+from bandeau.ledger.versions import snapshot
 
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}  # CSS pixels
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -45,7 +45,7 @@ def pictured(log: Log, folder: Path) -> Iterator[Path]:
     missing = [
         (path, shown, lang, size)
         for sha256 in snapshots(log)
-        for shown in [read(log, sha256)]
+        for shown in [snapshot(log, sha256)]
         for lang in shown.get("notice", {}).get("languages", {})
         for name, size in SIZES.items()
         if not (path := folder / picture(sha256, lang, name)).exists()

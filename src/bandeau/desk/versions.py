@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -12,6 +11,7 @@ from typing import Any
 from bandeau.ledger import record
 from bandeau.ledger.entry import Kind
 from bandeau.ledger.log import Log
+from bandeau.ledger.versions import snapshot
 
 _WITHIN = frozenset(("a", "abbr", "b", "bdi", "code", "em", "i", "span", "strong", "svg", "path"))
 _SILENT = frozenset(("style", "script"))
@@ -45,20 +45,10 @@ def versions(log: Log, low: date, high: date) -> Iterator[Version]:
         if day_of(event.minute) > high or (until is not None and day_of(until) < low):
             continue
         sha256 = event.detail.split()[1]
-        shown = read(log, sha256)
+        shown = snapshot(log, sha256)
         if shown:
             end = record.time(until) if until is not None else ""
             yield Version(event.index, sha256, record.time(event.minute), end, shown)
-
-
-def read(log: Log, sha256: str) -> dict[str, Any]:
-    """Return a snapshot; nothing where what is kept is none, as of ledgers before there were any."""
-    try:
-        shown = json.loads(log.document(sha256) or b"")
-        languages = shown["notice"]["languages"]
-    except (ValueError, TypeError, KeyError):
-        return {}
-    return shown if isinstance(languages, dict) else {}
 
 
 def said(shown: dict[str, Any]) -> list[str]:

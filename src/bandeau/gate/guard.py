@@ -44,7 +44,7 @@ def script() -> str:
 @cache
 def script_hash() -> str:
     """Return the CSP hash source of the script; the same in every state."""
-    return hash_source(script())
+    return hash_source(script().encode())
 
 
 def tag(data: GuardData, nonce: str | None = None) -> bytes:

@@ -26,7 +26,7 @@ class Signals:
         text = (files("bandeau.gate") / "static" / "signals.js").read_text("utf-8")
         calls = ",\n".join(_vendor(name, needs) for name, needs in told.items())
         self.script = text.replace(_PLACE, f"const vendors = [{calls}];")
-        self.hash = hash_source(self.script)
+        self.hash = hash_source(self.script.encode())
 
     def tag(self, granted: Iterable[str], nonce: str | None = None) -> bytes:
         """Return the whole element, to stand before any script of the page."""

@@ -17,7 +17,7 @@ from bandeau.ledger.log import Log
 _KEPT = 256  # versions that are read once
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # each is read once: it is what it is
 class Version:
     """A version: its place in the log, SHA-256 (hex), time to the minute, languages, declarations."""
 
@@ -26,6 +26,16 @@ class Version:
     since: str
     languages: tuple[str, ...]
     declared: dict[str, Any]
+
+
+def snapshot(log: Log, sha256: str) -> dict[str, Any]:
+    """Return a snapshot; nothing where what is kept is none, as of ledgers before there were any."""
+    try:
+        shown = json.loads(log.document(sha256) or b"")
+        languages = shown["notice"]["languages"]
+    except (ValueError, TypeError, KeyError):
+        return {}
+    return shown if isinstance(languages, dict) else {}
 
 
 class Versions:
@@ -42,8 +52,8 @@ class Versions:
         return [one for one in found if one][::-1]
 
     def _version(self, index: int, sha256: str, minute: int) -> Version | None:
-        shown = json.loads(self._log.document(sha256) or b"{}")
-        if "notice" not in shown:  # what was migrated from an older ledger
+        shown = snapshot(self._log, sha256)
+        if not shown:
             return None
         languages = tuple(shown["notice"]["languages"])
         return Version(index, sha256, record.time(minute), languages, shown["declared"])

@@ -31,6 +31,7 @@ from bandeau.notice.texts import Texts, negotiated
 from bandeau.policy.colours import palette
 from bandeau.policy.digest import digest
 from bandeau.policy.model import Feature, Look, Policy, Service, Tracker
+from bandeau.wire.csp import hash_source
 
 _BACK = "\ue000"  # private use: stands where the way back goes
 _TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
@@ -61,8 +62,8 @@ class Notice:
         self._static = {name: _read(name) for name in _FILES}
         self._mark = hashlib.sha256(b"".join(self._static.values())).hexdigest()[:12]
         self.style = style(policy.notice)
-        self.style_hash = _source_hash(self.style.encode())
-        self.module_integrity = _source_hash(self._static["bandeau.js"]).strip("'")
+        self.style_hash = hash_source(self.style.encode())
+        self.module_integrity = hash_source(self._static["bandeau.js"]).strip("'")
         loaders: list[BaseLoader] = [PackageLoader("bandeau.notice")]
         if policy.site.templates:
             loaders.insert(0, FileSystemLoader(policy.site.templates))
@@ -486,8 +487,3 @@ def _variables(colours: dict[str, str]) -> str:
 
 def _read(name: str) -> bytes:
     return (files("bandeau.notice") / "static" / name).read_bytes()
-
-
-def _source_hash(content: bytes) -> str:
-    """Return a hash source as CSP3 2.3.1 and Subresource Integrity spell it."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content).digest()).decode('ascii')}'"

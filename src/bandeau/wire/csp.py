@@ -66,9 +66,9 @@ def nonce(directives: Directives, name: str) -> str | None:
     return found[1] if found else None
 
 
-def hash_source(text: str) -> str:
-    """Return the hash source of an inline script (CSP3 2.3.1)."""
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
+def hash_source(content: bytes) -> str:
+    """Return the hash source of an inline script or style (CSP3 2.3.1; integrity has it unquoted)."""
+    digest = hashlib.sha256(content).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
