@@ -144,7 +144,6 @@ def test_nothing_shifts_before_at_or_after_a_choice(site: Sites, visitor: Visito
     assert page.evaluate("shifts") == []
 
 
-@thorough  # beside another worker's browsers focus was on the page instead, each time; why is not known
 def test_focus_goes_to_what_was_opened_in_place(site: Sites, visitor: Visitor) -> None:
     page = visitor().new_page()
     page.goto(at(site))
@@ -153,7 +152,11 @@ def test_focus_goes_to_what_was_opened_in_place(site: Sites, visitor: Visitor) -
     page.evaluate("history.replaceState({own: 1}, '')")
     page.locator(".bandeau-hold button").first.press("Enter")
     expect(page.locator("iframe[src]")).to_have_count(1)
-    expect(page.locator("iframe:focus")).to_have_attribute("title", "A film")
+    # Not `:focus`, which asks whether the window has the focus too: a browser without a screen gives that to
+    # the process of another site's frame or not, whatever the page does.
+    page.wait_for_function("document.activeElement.title === 'A film'")
+    settle(page)
+    assert page.evaluate("document.activeElement.outerHTML").startswith("<iframe")
     assert page.evaluate("history.state") == {"own": 1}
 
 
@@ -240,8 +243,8 @@ def test_a_strict_policy_with_trusted_types_sees_no_violation_in_any_layer(
         page.locator("#bandeau button[value=none]").click()
         settle(page)
         page.locator(".bandeau-hold button").first.click()
-        expect(page.locator("iframe:focus")).to_have_attribute(
-            "title", "A film"
+        page.wait_for_function(
+            "document.activeElement.title === 'A film'"
         )  # what is loaded later ran
         page.locator("#bandeau-state .bandeau-way").click()
         page.locator("#bandeau-settings button[value=all]").click()

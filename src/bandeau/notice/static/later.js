@@ -53,8 +53,6 @@ const focus = ([source, heading]) => {
   const one = frames.find((frame) => frame.getAttribute("src") === source) || headings()[heading];
   if (one?.tabIndex < 0) one.tabIndex = -1;
   one?.focus();
-  // A frame may lose it as it goes to its document.
-  one?.addEventListener("load", () => [document.body, one].includes(document.activeElement) && one.focus());
 };
 
 /** Follow what is granted now; where a button was pressed here for it, say whether all is said and done. */
