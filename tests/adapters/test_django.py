@@ -179,7 +179,9 @@ def text(client: Client, where: str) -> str:
     return str(client.get(where).content.decode())
 
 
-@pytest.mark.skipif(django.VERSION < (6,), reason="Django has a middleware for CSP from 6.0 on")
+@pytest.mark.skipif(
+    django.VERSION < (6,), reason="there is no Django 6 here, the first with a middleware for CSP"
+)
 def test_our_scripts_run_under_django_s_own_browser_policy_and_it_stays() -> None:
     policy = {"default-src": ["'self'"], "script-src": ["'self'", "<CSP_NONCE_SENTINEL>"]}
     chain = [OURS, "django.middleware.csp.ContentSecurityPolicyMiddleware"]

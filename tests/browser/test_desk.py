@@ -22,7 +22,7 @@ from serving import running
 AXE = Peer("axe-core@4.14.1", ("axe.min.js",), "", (0, 0, 0))
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
-needs_time = pytest.mark.skipif(not PROVE, reason="long: BANDEAU_PROVE=1 runs it")
+needs_time = pytest.mark.skipif(not PROVE, reason="BANDEAU_PROVE=1 judges every page of it")
 
 
 @pytest.fixture(scope="module")

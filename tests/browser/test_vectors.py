@@ -19,7 +19,7 @@ def test_only_where_a_visitor_is_led_and_from_a_fresh_realm(engine: str) -> None
     if not shutil.which(vectors.NEEDS[engine]):
         pytest.skip(f"there is no {engine} here")
     if engine != "Chromium" and not PROVE:
-        pytest.skip(f"{engine} is left to ./dev prove")
+        pytest.skip(f"BANDEAU_PROVE=1 drives {engine} too")
     wait = 8.0 if PROVE else 5.0
     raw = vectors.measure(engine, "raw", wait)
     assert len(raw) >= 40

