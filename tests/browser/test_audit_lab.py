@@ -57,12 +57,10 @@ def both(port: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Seen, See
             opened.mark("arrive")
             await opened.go(session, url)
             await opened.evaluate(session, "scrollTo(0, document.body.scrollHeight)")
-            await opened.settled(1.0)
-            async with asyncio.timeout(
-                20
-            ):  # a busy machine may start a service worker later than that
-                while not any("sw_cookie" in str(one.params) for one in opened.events):
-                    await asyncio.sleep(0.1)
+            for _ in range(20):  # a busy machine starts the service worker later
+                await opened.settled(1.0)
+                if any("sw_cookie" in str(one.params) for one in opened.events):
+                    break
             hints = await opened.evaluate(
                 session,
                 "[...document.querySelectorAll('link[rel=preconnect]')].map((l) => [l.rel, l.href])",
