@@ -107,8 +107,14 @@ class Driver:
 
 @contextlib.contextmanager
 def process(command: list[str], home: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program with all that it starts, in a home of its own, and end all of it."""
-    environment = {**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home)} if home else None
+    """Run a program with all that it starts, in a home of its own, and end all of it.
+
+    It gets no message bus: what a bus starts outlives the program, a file system among it that
+    stays mounted under the home, where nobody can remove it.
+    """
+    environment = {**os.environ, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+    if home:
+        environment |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
     running = subprocess.Popen(
         command,
         env=environment,

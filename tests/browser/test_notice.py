@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from browser.conftest import ARTICLE, Demo, names, settle
 from browser.test_probes import POLICY, Sites, served
@@ -158,6 +159,28 @@ def test_focus_goes_to_what_was_opened_in_place(site: Sites, visitor: Visitor) -
     settle(page)
     assert page.evaluate("document.activeElement.outerHTML").startswith("<iframe")
     assert page.evaluate("history.state") == {"own": 1}
+
+
+def test_what_is_pressed_while_a_choice_is_on_its_way_waits_its_turn(
+    site: Sites, visitor: Visitor
+) -> None:
+    page = visitor().new_page()
+    page.goto(at(site))
+    sent: list[str] = []
+
+    def slow(route: Route) -> None:
+        sent.append(parse_qs(route.request.post_data)["choice"][0])
+        page.wait_for_timeout(300)
+        route.continue_()
+
+    page.route("**/_b/choice", slow)
+    page.evaluate(
+        "document.querySelector('#bandeau button[value=none]').click();"
+        "const open = document.querySelector('.bandeau-hold button'); open.click(); open.click()"
+    )
+    expect(page.locator("iframe[src]")).to_have_count(1)
+    settle(page)
+    assert sent == ["none", "add"]
 
 
 @thorough

@@ -28,11 +28,8 @@ from bandeau.errors import BandeauError
 ROLES = ("reader", "editor")
 SHORTEST, LONGEST = 15, 1024  # characters of a password that stands alone (NIST SP 800-63B-4)
 IDLE, WHOLE = 30 * 60, 12 * 3600  # seconds of a session
-TRIES, ALL_TRIES, WINDOW = (
-    5,
-    100,
-    15 * 60,
-)  # failed log-ins of a name, of all names, in so many seconds
+TRIES, ALL_TRIES = 5, 100  # failed log-ins of a name, of all names
+WINDOW = 15 * 60  # in so many seconds
 _SEEN = 60  # seconds; a session's last use is noted no finer
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _SCHEMA = """

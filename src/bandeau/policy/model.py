@@ -20,10 +20,8 @@ BUILT_IN_LANGUAGES = (
     *("bg", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "ga", "hr"),
     *("hu", "it", "lt", "lv", "mt", "nl", "pl", "pt", "ro", "sk", "sl", "sv"),
 )
-REVIEWED_LANGUAGES = (
-    "en",
-    "fr",
-)  # as their files under `notice/locales` say; the policy is below it
+# As their files under `notice/locales` say, which stand above the policy.
+REVIEWED_LANGUAGES = ("en", "fr")
 ADVICE_KEEP_DAYS = "validity of the choice (182 days) + 24 months is 912; 5 years (1826) at most"
 
 Kind = Literal["script", "style", "image", "font", "media", "frame", "connect", "object", "form"]

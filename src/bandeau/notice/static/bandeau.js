@@ -1,25 +1,24 @@
-// Forms alone would do.
 const { dataset } = document.getElementById("bandeau-state");
 const tabs = window.BroadcastChannel && new BroadcastChannel("bandeau");
-let busy, typed;
+let busy, next, typed;
 addEventListener("input", () => { typed = true; });
 
-const say = (key) => { document.querySelector(".bandeau-said").textContent = dataset[key]; };
+const say = (key) => document.querySelector(".bandeau-said").textContent = dataset[key];
 
 const later = async (...values) => (dataset.granted || values[1]) && (await import("./later.js")).follow(...values);
 
 const missed = () => Array.from(document.querySelectorAll("[data-bd-src], [data-bandeau-needs]"), ({ dataset }) => {
   if (dataset.bandeauNeeds) return "needs:" + dataset.bandeauNeeds;
-  const { host, hostname, pathname } = new URL(dataset.bdSrc, document.baseURI);
-  return host === location.host ? "page:" + pathname : "host:" + hostname;
+  const url = new URL(dataset.bdSrc, document.baseURI);
+  return url.host === location.host ? "page:" + url.pathname : "host:" + url.hostname;
 });
 
 document.addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event, notice = form.closest("#bandeau");
-  if (!button || button.value === "settings" || !(notice || form.id.startsWith("bandeau-add-"))) return;
+  if (!button?.matches("#bandeau :not([value=settings]), [form^=bandeau-add-]")) return;
   event.preventDefault();
-  if (busy) return;
-  busy = true;
+  if (busy) return next = button !== busy && button;
+  busy = button;
   const body = new URLSearchParams(new FormData(form));
   body.set("choice", button.value);
   body.set("key", crypto.randomUUID?.());
@@ -37,11 +36,12 @@ document.addEventListener("submit", (event) => {
         setTimeout(say, 4000);
       }
     } catch {
-      if (notice) document.body.prepend(notice);
+      notice && document.body.prepend(notice);
       button.focus();
       say("failed");
     }
-    busy = false;
+    busy = 0;
+    next &&= next.click();
   });
 });
 const { granted, state } = dataset, now = { granted: granted.split(" "), state };
