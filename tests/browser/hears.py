@@ -27,5 +27,4 @@ def heard(event: Atspi.Event) -> None:
 
 listener = Atspi.EventListener.new(heard)
 listener.register("object:text-changed:insert")
-print(json.dumps(["ready", ""]), flush=True)
 Atspi.event_main()
