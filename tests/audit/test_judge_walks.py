@@ -101,7 +101,7 @@ def test_all_copies_say_refused_after_a_refusal_and_a_withdrawal() -> None:
         "withdraw", copied("accept", granted=True), copied("withdraw", granted=False)
     )
     assert outcome("D3", refused, withdrawn) == "pass"
-    for run in (walked("refuse", copied("again", granted=True)), walked("withdraw", copied("withdraw-reload", granted=True))):  # fmt: skip
+    for run in (walked("refuse", copied("refuse-reload", granted=True)), walked("withdraw", copied("withdraw-reload", granted=True))):  # fmt: skip
         assert outcome("D3", refused, withdrawn, run) == "fail"
     assert (
         outcome("D3", refused, walked("withdraw", copied("withdraw", granted=None)))

@@ -103,12 +103,8 @@ def folded(label: str) -> Words:
 
 def spoken(label: str) -> frozenset[str]:
     """Return the languages in which a control is labelled exactly so (ISO 639-1)."""
-    words = folded(label)
-    return frozenset(
-        name
-        for name, language in languages().items()
-        if any(words == folded(one) for goal in Goal for one in language.labels(goal))
-    )
+    phrase = _phrases().get(folded(label))
+    return phrase.languages if phrase else frozenset()
 
 
 def said(topic: str, text: str) -> list[str]:
@@ -153,21 +149,30 @@ def notices() -> tuple[Known, ...]:
 @dataclass(frozen=True, slots=True)
 class _Phrase:
     goal: Goal
-    negations: re.Pattern[str]  # of every language that has the phrase
+    languages: frozenset[str]  # that have the phrase
+    negations: re.Pattern[str]  # of all of them
 
 
 @cache
 def _phrases() -> dict[Words, _Phrase]:
     goals: dict[Words, Goal] = {}
-    negations: dict[Words, list[str]] = {}
-    for language in languages().values():
+    spoken: dict[Words, set[str]] = {}
+    known = languages()
+    for name, language in known.items():
         for goal in Goal:
             for label in language.labels(goal):
                 words = folded(label)
                 if goals.setdefault(words, goal) is not goal:
                     raise LexiconError(f"«{label}» is both {goals[words]} and {goal}")
-                negations.setdefault(words, []).extend(language.negations)
-    return {words: _Phrase(goal, _any_of(negations[words])) for words, goal in goals.items()}
+                spoken.setdefault(words, set()).add(name)
+    return {
+        words: _Phrase(
+            goal,
+            frozenset(spoken[words]),
+            _any_of(word for name in spoken[words] for word in known[name].negations),
+        )
+        for words, goal in goals.items()
+    }
 
 
 @cache

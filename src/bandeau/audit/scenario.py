@@ -53,7 +53,7 @@ NAMES = (
     "keyboard",
     "endpoints",
 )
-LONG = ("withdraw", "reconsider", "return")  # two choices each: begun first, they end with the rest
+LONG = ("withdraw", "reconsider", "return", "settings")  # two ways to a choice: begun first
 DEFAULT = ("no-choice", "refuse", "accept", "withdraw", "gpc", "settings", "keyboard")
 _MOST_SECONDS = 10.0  # for a station to become quiet
 _RESTLESS_SECONDS = 1.5  # where an earlier one never did
@@ -390,9 +390,15 @@ class _Walk:
             shot = await browser.call("Page.captureScreenshot", {"format": "png"}, self.session)
             self.result.pictures[station] = base64.b64decode(shot["data"])
 
-    async def walk(self, station: str) -> None:
-        """Load the page anew, and walk on to more pages of the site, in the order of its links."""
+    async def walk(self, station: str, *, chosen: bool = False) -> None:
+        """Load the page anew, and walk on to more pages of the site, in the order of its links.
+
+        Raises NotDoneError where a choice was made and the notice came back.
+        """
         await self.arrive(f"{station}-reload")
+        if chosen and await self.finder.notice() is not None:
+            self.result.facts["asked again"] = "when the page was loaded again"
+            raise NotDoneError("asked-again", "the notice came back when the page was loaded again")
         await self.back(f"{station}-reload")
         links = await self._links()
         for number, url in enumerate(links[: self.plan.pages - 1], 2):
@@ -495,7 +501,6 @@ class _Walk:
                 self.result.clicks[goal.value] = clicks
                 await self._announced(station, made)
                 await self.read(station, ended)
-                await self._sticks()
                 return
             if last:
                 break
@@ -699,15 +704,6 @@ class _Walk:
             await asyncio.sleep(0.2)
         return False
 
-    async def _sticks(self) -> None:
-        """See that the notice stays away. Raises NotDoneError."""
-        self.mark("again")
-        await self.browser.go(self.session, self.plan.url)
-        await self.settled()
-        if await self.finder.notice() is not None:
-            self.result.facts["asked again"] = "when the page was loaded again"
-            raise NotDoneError("asked-again", "the notice came back when the page was loaded again")
-
     async def state(self) -> str:
         """Return a digest of all that is stored: whether a click changed anything is all it is for."""
         browser = self.browser
@@ -796,13 +792,13 @@ async def _no_choice(walk: _Walk) -> None:
 async def _refuse(walk: _Walk) -> None:
     await walk.arrive("arrive")
     await walk.choose(Goal.REFUSE, "refuse")
-    await walk.walk("refuse")
+    await walk.walk("refuse", chosen=True)
 
 
 async def _accept(walk: _Walk) -> None:
     await walk.arrive("arrive")
     await walk.choose(Goal.ACCEPT, "accept")
-    await walk.walk("accept")
+    await walk.walk("accept", chosen=True)
 
 
 async def _withdraw(walk: _Walk) -> None:
@@ -829,8 +825,7 @@ async def _reconsider(walk: _Walk) -> None:
 
 
 async def _return(walk: _Walk) -> None:
-    await walk.arrive("arrive")
-    await walk.choose(Goal.REFUSE, "refuse")
+    await _refuse(walk)
     await walk.restart()
     await walk.arrive("return")
     if await walk.finder.notice() is not None:

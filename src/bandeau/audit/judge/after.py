@@ -38,7 +38,7 @@ _SKEW = 3600  # seconds by which two lifetimes may differ that are written as da
 def _d1(case: Case, rule: str) -> Verdict:
     """After a refusal nothing is kept, sent or asked."""
     refused = [run for run in case.of("refuse") if run.completed or "refuse" in run.clicks]
-    found = [unopened(case, run, frozenset(), "refuse", "again") for run in refused]
+    found = [unopened(case, run, frozenset(), "refuse") for run in refused]
     return verdict(case, rule, *together(found), "refuse")
 
 
@@ -54,11 +54,10 @@ def _d2(case: Case, rule: str) -> Verdict:
 
 def _d3(case: Case, rule: str) -> Verdict:
     """After a refusal and a withdrawal every copy of the choice says so."""
-    walked = [(run, ("refuse", "again")) for run in case.of("refuse")]
-    walked += [(run, ("withdraw",)) for run in case.of("withdraw")]  # type: ignore[misc]
-    facts = [fact for run, places in walked for fact in granted_copies(run, *places)]
-    doubtful = [fact for run, places in walked for fact in unread_copies(run, *places)]
-    seen = any(list(copies(run, *places)) for run, places in walked)
+    walked = [*case.of("refuse"), *case.of("withdraw")]
+    facts = [fact for run in walked for fact in granted_copies(run, run.scenario)]
+    doubtful = [fact for run in walked for fact in unread_copies(run, run.scenario)]
+    seen = any(list(copies(run, run.scenario)) for run in walked)
     if not seen and not case.missing("refuse", "withdraw"):
         return beside_the_point(rule, "no copy of the choice is there that others read")
     return verdict(case, rule, facts, doubtful, "refuse", "withdraw")

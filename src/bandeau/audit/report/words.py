@@ -58,7 +58,6 @@ _STATIONS = {
     "no-script": "without scripts",
     "dirty": "second load, before any choice",
     "told": "pages that the notice links to",
-    "again": "page loaded once more",
     "refuse": "after refusing",
     "keyboard": "after refusing by keyboard",
     "accept": "after accepting",
