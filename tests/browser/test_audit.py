@@ -119,6 +119,23 @@ def test_two_audits_of_the_same_page_are_equal_but_for_times_and_values(demo: De
     assert normalised(two[0]) == normalised(two[1])
 
 
+def test_what_a_walk_begins_with_is_found_as_if_it_was_walked_alone(demo: Demo) -> None:
+    page = demo.url + "/confidentialite"
+    both = audited(page, demo.port, "accept", "withdraw").report
+    alone = audited(page, demo.port, "accept").report
+    assert [run["scenario"] for run in both["runs"]] == ["accept", "withdraw"]
+    assert normalised(both)["runs"][:1] == normalised(alone)["runs"]
+    assert all(run["completed"] for run in both["runs"])
+
+
+def test_a_walk_that_comes_no_further_than_its_beginning_says_so_of_both(demo: Demo) -> None:
+    done = audited(demo.url + "/nowhere", demo.port, "accept", "withdraw")
+    assert [(run.scenario, run.completed, run.reason) for run in done.runs] == [
+        ("accept", False, "error"),
+        ("withdraw", False, "error"),
+    ]
+
+
 def test_without_a_policy_what_nobody_classified_is_not_clean_and_not_a_finding(
     gated: Audited,
 ) -> None:

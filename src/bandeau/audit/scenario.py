@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import copy
 import fcntl
 import hashlib
 import json
@@ -54,6 +55,7 @@ NAMES = (
     "endpoints",
 )
 LONG = ("withdraw", "reconsider", "return", "settings")  # two ways to a choice: begun first
+BEGINS = {"withdraw": "accept", "reconsider": "refuse"}  # what each begins with, step by step
 DEFAULT = ("no-choice", "refuse", "accept", "withdraw", "gpc", "settings", "keyboard")
 _MOST_SECONDS = 10.0  # for a station to become quiet
 _RESTLESS_SECONDS = 1.5  # where an earlier one never did
@@ -116,6 +118,7 @@ class Run:
     unwatched: list[str] = field(default_factory=list)
     version: str = ""
     agent: str = ""
+    first: Run | None = None  # the scenario that it begins with (BEGINS), as if walked alone
 
 
 class NotDoneError(Exception):
@@ -186,6 +189,8 @@ async def run(
         except Exception as error:  # noqa: BLE001 (a fault of ours must not end as "findings")
             told = f"{type(error).__name__}: {error}"
             result.reason, result.facts["error"] = "error", f"a fault of the inspector: {told}"
+    if scenario in BEGINS and result.first is None:  # it came no further
+        result.first = replace(result, scenario=BEGINS[scenario])
     if scenario == "no-choice":
         hosts = {one.host for one in result.observations if one.kind == "request" and not one.third}
         result.facts["names"] = await asyncio.to_thread(_names, sorted(hosts))
@@ -314,10 +319,21 @@ class _Walk:
         if self.watch is None:
             return
         await self.watch.close()
-        reader = Reader(self.plan.url, own=self.plan.own)
-        self.result.observations += reader.read(self.watch.events)
-        self.result.unwatched += self.watch.unwatched
+        self.told(self.result, self.watch)
         self.watch = None
+
+    def told(self, result: Run, watch: Watch) -> None:
+        """Add to a run what its browser told until now."""
+        reader = Reader(self.plan.url, own=self.plan.own)
+        result.observations += reader.read(watch.events)
+        result.unwatched += watch.unwatched
+
+    def begun(self) -> None:
+        """Keep what was walked until now as a run of the scenario that this one begins with."""
+        first = copy.deepcopy(self.result)
+        first.scenario, first.completed = BEGINS[first.scenario], True
+        self.told(first, self.browser)
+        self.result.first = first
 
     @property
     def browser(self) -> Watch:
@@ -437,7 +453,7 @@ class _Walk:
         features = [{"name": name, "value": value}]
         await self.browser.call("Emulation.setEmulatedMedia", {"features": features}, self.session)
 
-    async def told(self, links: list[list[str]]) -> None:
+    async def linked(self, links: list[list[str]]) -> None:
         """Read the pages of the site that a layer links to."""
         home = urlsplit(self.plan.url).hostname
         pages = list(dict.fromkeys(url.partition("#")[0] for _, url in links))
@@ -786,7 +802,7 @@ async def _no_choice(walk: _Walk) -> None:
             await walk.others(layer)
             await walk.still(layer)
     await walk.walk("no-choice")
-    await walk.told(links)
+    await walk.linked(links)
 
 
 async def _refuse(walk: _Walk) -> None:
@@ -803,12 +819,14 @@ async def _accept(walk: _Walk) -> None:
 
 async def _withdraw(walk: _Walk) -> None:
     await _accept(walk)
+    walk.begun()
     await walk.withdraw()
     await walk.walk("withdraw")
 
 
 async def _reconsider(walk: _Walk) -> None:
     await _refuse(walk)
+    walk.begun()
     control = await walk.finder.way_back()
     if control is None:
         raise NotDoneError("no-way-back", "no way back to the choices was found")

@@ -133,16 +133,21 @@ def chosen(scenarios: Sequence[str], policy: Policy | None) -> list[str]:
 
 
 async def walked(plan: Plan, scenarios: Sequence[str], jobs: int, progress: Progress) -> list[Run]:
-    """Walk scenarios, some at once, in one browser; return the runs in the order asked."""
-    from bandeau.audit.scenario import LONG, run, shared  # noqa: PLC0415 (as above)
+    """Walk scenarios, some at once, in one browser; return the runs in the order asked.
+
+    What another begins with is not walked twice: the first part of a withdrawal is an acceptance.
+    """
+    from bandeau.audit.scenario import BEGINS, LONG, run, shared  # noqa: PLC0415 (as above)
 
     gate = asyncio.Semaphore(jobs)
-    wanted = [(one, number) for one in scenarios for number in ((1, 2) if plan.thorough else (1,))]
+    parts = {BEGINS[one] for one in scenarios if one in BEGINS}
+    numbers = (1, 2) if plan.thorough else (1,)
+    walks = [(one, number) for one in scenarios if one not in parts for number in numbers]
 
     async with shared(plan) as browser:
 
         async def one(place: int, scenario: str, number: int) -> Run:
-            name = f"{scenario} ({place} of {len(wanted)})"
+            name = f"{scenario} ({place} of {len(walks)})"
 
             def told(at: str) -> None:
                 progress.station(name, at)
@@ -153,9 +158,10 @@ async def walked(plan: Plan, scenarios: Sequence[str], jobs: int, progress: Prog
                 progress.done(name, "done" if done.completed else f"not done ({done.reason})")
                 return done
 
-        order = sorted(range(len(wanted)), key=lambda at: wanted[at][0] not in LONG)
-        tasks = {at: asyncio.ensure_future(one(at + 1, *wanted[at])) for at in order}
-        return list(await asyncio.gather(*(tasks[at] for at in range(len(wanted)))))
+        order = sorted(range(len(walks)), key=lambda at: walks[at][0] not in LONG)
+        runs = await asyncio.gather(*(one(at + 1, *walks[at]) for at in order))
+    runs += [each.first for each in runs if each.first and each.first.scenario in scenarios]
+    return sorted(runs, key=lambda each: (scenarios.index(each.scenario), each.number))
 
 
 def judged(plan: Plan, runs: list[Run], policy: Policy | None, started: datetime) -> Report:
