@@ -62,6 +62,7 @@ _WITHOUT_CLAIM = (
     "snapshot/",
     "static/",
 )  # what says nothing of choices
+_READS = ("health", "metrics", "receipt", "trackers", "log/", "snapshot/")  # what asks the store
 _RETRY_KEY = re.compile(rb'"?[A-Za-z0-9_-]{16,100}"?')  # a UUID has 36; shorter ones can be guessed
 _RECEIPT = re.compile(r"(0|[1-9][0-9]{0,18})\.[A-Za-z0-9_-]+", re.ASCII)
 OBJECTION_SECONDS = 396 * 86_400  # as long as what it objects to may live (rule J3)
@@ -134,6 +135,11 @@ class Change:
     def swept(self) -> tuple[str, ...]:
         names = [line.partition(b"=")[0].decode("utf-8", "replace") for _, line in self.removals]
         return tuple(dict.fromkeys(names))
+
+
+def reads(desk: Desk, request: Request) -> bool:
+    """Say whether a request's answer may have to wait for the ledger's store."""
+    return request.path.removeprefix(desk.prefix + "/").startswith(_READS)
 
 
 def answer(desk: Desk, asked: Asked, body: bytes) -> Reply | Change:

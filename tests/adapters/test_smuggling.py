@@ -254,13 +254,13 @@ def walked(port: int, recorder: Recorder) -> dict[str, list[Seen]]:
 
 def sent(port: int, recorder: Recorder, raws: list[bytes]) -> list[list[Seen]]:
     """Send requests, each under a path of its own; return what reached the recorder of each."""
-    placed = [raw.replace(b"/@", b"/case%d" % at) for at, raw in enumerate(raws)]
+    placed = [raw.replace(b"/@", b"/case%d-" % at) for at, raw in enumerate(raws)]
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda raw: send(port, raw), placed))
     found: list[list[Seen]] = [[] for _ in raws]
     for (method, target, body), fields in recorder.seen:
         if not target.startswith(b"/_b/"):  # the edge's own question
-            at = re.search(rb"case(\d+)", target)
+            at = re.search(rb"case(\d+)-", target)
             assert at, target
             read = Read(method, target.replace(at[0], b"@"), body)
             found[int(at[1])].append(Seen(read, fields))

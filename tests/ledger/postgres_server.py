@@ -130,6 +130,16 @@ class Server:
             time.sleep(0.005)
         self.stop()
 
+    def hang(self) -> None:
+        """Halt every process of the server: connections stay, and nothing is answered any more."""
+        for pid in self.processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a server that was halted go on."""
+        for pid in self.processes():
+            os.kill(pid, signal.SIGCONT)
+
     def processes(self) -> list[int]:
         """Return the server's processes, the one that started the others first."""
         found = [self._pid]

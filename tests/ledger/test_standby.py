@@ -218,6 +218,30 @@ def test_a_standby_that_lacks_decisions_is_signed_by_nobody_who_knows_of_them(
             assert one.origin == f"{ORIGIN}/~2"
 
 
+def test_a_server_that_hangs_is_not_waited_for_by_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_PAGE_SECONDS", 0.2)
+    with contextlib.ExitStack() as stack:
+        server = Server()
+        stack.callback(server.close)
+        url = stack.enter_context(server.database())
+        ledger = stack.enter_context(opened(url, tmp_path / "key"))
+        assert ledger.account(ledger.hashed("somebody")).index is None
+        server.hang()
+        try:
+            with pytest.raises(LedgerError, match="cannot be read: "):
+                ledger.account(ledger.hashed("somebody"))
+            with (
+                ledger.store._line(reading=True),  # type: ignore[attr-defined]
+                pytest.raises(LedgerError, match="another has been reading"),
+            ):
+                ledger.account(ledger.hashed("somebody"))
+        finally:
+            server.go_on()
+        assert ledger.account(ledger.hashed("somebody")).index is None
+
+
 # -- visitors, and processes of `bandeau proxy` ----------------------------------------------------
 
 _PAGE = b"<html><body><p>text<iframe src=//social.localhost/f></iframe></body></html>"
@@ -271,6 +295,21 @@ class Front:
                 assert found.status == 200
                 assert b"data-bd-src=//social.localhost/f" in found.body
 
+    @contextlib.contextmanager
+    def asking(self, path: str) -> Iterator[None]:
+        """Ask each process for something that is in the database, whether or not it comes."""
+
+        def one_asks(port: int) -> None:
+            with contextlib.suppress(TimeoutError):
+                ask(port, path)
+
+        some = [threading.Thread(target=one_asks, args=(port,)) for port in self.ports]
+        for one in some:
+            one.start()
+        yield
+        for one in some:
+            one.join()
+
     def published(self, name: str) -> None:
         for port in self.ports:
             self.held[f"{name}-{port}"] = ask(port, "/_b/log/checkpoint").body
@@ -298,22 +337,29 @@ def proxies(url: str, folder: Path) -> Iterator[Front]:
 
 
 @pytest.mark.skipif(not PROVE, reason="BANDEAU_PROVE=1 starts processes and kills a primary")
-@pytest.mark.parametrize("turned", [False, True], ids=["primary first", "standby first"])
+@pytest.mark.parametrize(
+    ("turned", "hangs"),
+    [(False, False), (True, False), (False, True)],
+    ids=["primary first", "standby first", "the primary hangs"],
+)
 def test_a_failover_under_load_grants_nothing_meanwhile_and_goes_on_by_itself(
-    pair: Pair, tmp_path: Path, turned: bool
+    pair: Pair, tmp_path: Path, turned: bool, hangs: bool
 ) -> None:
     with proxies(pair.turned if turned else pair.url, tmp_path) as front:
         front.acknowledged(100)
         pair.synchronous()
         front.acknowledged(1_000)
         front.published("before")
-        pair.primary.kill()
+        (pair.primary.hang if hangs else pair.primary.kill)()
         until(lambda: len(front.refused) == PROCESSES or front.wrong)
-        front.pages_come()
+        with front.asking("/_b/log/checkpoint"):
+            front.pages_come()
         for port in front.ports:
             refusal = ask(port, "/_b/choice", *_FORM, method="POST", body=b"choice=none")
             assert refusal.status == 303  # holds without a record
             assert not ask(port, "/_b/health").body.startswith(b"ok\n")
+        if hangs:  # who waits for it waits until it is ended, lest it acknowledge what the other lacks
+            pair.primary.kill()
         pair.promote()
         front.acknowledged(1_000)
         recovered = Counter(front.refused)

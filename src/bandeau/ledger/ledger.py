@@ -150,7 +150,8 @@ class Ledger(Log):
         super().__init__(store)
         self.keys = keys
         self.unrecorded = 0  # refusals and withdrawals that were obeyed though not stored
-        self.failed: str | None = None  # why the last commit failed
+        self._failed: str | None = None  # why the last commit failed
+        self._busy: float | None = None  # since when the writer is at what it took last
         self._now = now
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
@@ -176,6 +177,14 @@ class Ledger(Log):
     def vkey(self) -> str:
         """The public key that verifies the log, as a line of text."""
         return self._signer.verifier.vkey
+
+    @property
+    def failed(self) -> str | None:
+        """Why the last commit failed, or that one takes longer than anybody waits; None: all is well."""
+        since = self._busy
+        if since is not None and (seconds := time.monotonic() - since) > WAIT_SECONDS:
+            return f"what is to be stored has been under way for {seconds:.0f} s"
+        return self._failed
 
     @property
     def waiting(self) -> int:
@@ -501,6 +510,7 @@ class Ledger(Log):
 
     def _run(self) -> None:
         while (first := self._next()) is not None:
+            self._busy = time.monotonic()
             batch, last = [first], False
             while len(batch) < BATCH and not last:
                 try:
@@ -513,8 +523,9 @@ class Ledger(Log):
                     batch.append(item)
             self._commit([one for one in batch if one.wanted()])
             # Where this process fails, others may go on elsewhere: they must know how far it signed.
-            self._mark(force=self.failed is not None)
+            self._mark(force=self._failed is not None)
             self._retain_daily()
+            self._busy = None
             if last:
                 return
 
@@ -551,11 +562,11 @@ class Ledger(Log):
         try:
             self._tried(make, keys, accounts)
         except Exception as error:  # noqa: BLE001 (whatever it was, every visitor gets an answer)
-            self.failed = str(error)
+            self._failed = str(error)
             _log.error("%d decisions were not stored: %s", len(batch), error)
             results = {n: LedgerError(f"not stored: {error}") for n in range(len(batch))}
         else:
-            self.failed = None
+            self._failed = None
         told: dict[asyncio.AbstractEventLoop | None, list[_Told]] = {}
         for place, one in enumerate(batch):
             told.setdefault(one.loop, []).append((one.done, results[place]))

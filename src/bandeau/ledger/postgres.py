@@ -46,8 +46,32 @@ from bandeau.ledger.store import (
 )
 from bandeau.ledger.tally import ROW
 
-Database = psycopg.Connection[tuple[Any, ...]]
 _T = TypeVar("_T")
+
+
+class Database(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that waits for an answer for `patience` seconds; None: as long as it takes."""
+
+    patience: float | None = None
+
+    def wait(self, gen: Any, *args: Any, **more: Any) -> Any:
+        """See psycopg; raises OperationalError where no answer comes."""
+        timely = gen if self.patience is None else _until(time.monotonic() + self.patience, gen)
+        return super().wait(timely, *args, **more)
+
+
+def _until(ends: float, gen: Any) -> Any:
+    """Go on with what psycopg waits for; from time to time it is told that nothing came."""
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > ends:
+                raise psycopg.OperationalError("the server does not answer")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return done.value
+
 
 _PATIENCE = 5.0  # seconds: for the server to come back when it is lost in a commit
 _REWRITTEN = 64 * 2**20  # bytes of a month's table that `scrub` writes anew, in about a second
@@ -72,6 +96,9 @@ _SETTINGS = {
 }
 # None for writing: where a COMMIT waits for a standby, PostgreSQL answers a timeout with success
 _READING = {**_SETTINGS, "statement_timeout": "60s"}
+# A server that is halted keeps no time, and its machine says that it is there: readers keep their own.
+_READ_SECONDS = 65.0
+_PAGE_SECONDS = 3.0  # where a page waits for what is read, and for a reader before it
 _SCHEMA = """
 CREATE TABLE meta (name text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE entry (idx bigint PRIMARY KEY, entry bytea NOT NULL);
@@ -326,7 +353,8 @@ class PostgresStore:
 
     def accounts(self, keys: Iterable[bytes]) -> dict[bytes, tuple[str, int]]:
         """See `store.Store`."""
-        return {key: (value, index) for key, value, index in self._rows(_ACCOUNTS, list(keys))}
+        rows = self._rows(_ACCOUNTS, list(keys), seconds=_PAGE_SECONDS)
+        return {key: (value, index) for key, value, index in rows}
 
     def claim(self, partner: str, now: int) -> Untold | None:
         """See `store.Store`."""
@@ -384,17 +412,24 @@ class PostgresStore:
         return self._lines
 
     @contextlib.contextmanager
-    def _line(self, *, reading: bool) -> Iterator[_Line]:
-        """Hold this process's connection for writing, or the one for reading."""
+    def _line(self, *, reading: bool, seconds: float = _READ_SECONDS) -> Iterator[_Line]:
+        """Hold this process's connection for writing, or the one for reading, which has to answer."""
         if self._closed:
             raise LedgerError(f"{self.url}: the ledger is closed")
         lines = self._mine()
         line = lines.reading if reading else lines.writing
-        with line.lock:
+        if not line.lock.acquire(timeout=_PAGE_SECONDS if reading else -1):
+            raise LedgerError(f"{self.url}: another has been reading for {_PAGE_SECONDS:.0f} s")
+        try:
+            line.patience = seconds if reading else None
             yield line
+        finally:
+            line.lock.release()
 
-    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._line(reading=True) as line, self._said("cannot be read"):
+    def _rows(
+        self, sql: str, *values: Any, seconds: float = _READ_SECONDS
+    ) -> list[tuple[Any, ...]]:
+        with self._line(reading=True, seconds=seconds) as line, self._said("cannot be read"):
             return line.retried(lambda it: it.execute(sql.encode(), values, binary=True).fetchall())
 
     @contextlib.contextmanager
@@ -490,6 +525,7 @@ class _Line:
         self._parts = {**_CONNECTION, **parts, "options": options}
         self._database: Database | None = None
         self.lock = threading.Lock()
+        self.patience: float | None = None
         self.stale = False  # it may be to a server that is not the one any more
 
     def open(self) -> Database:
@@ -498,7 +534,8 @@ class _Line:
             self.stale = False
             self.close()
         if self._database is None:
-            self._database = psycopg.connect(**self._parts, autocommit=True)
+            self._database = Database.connect(**self._parts, autocommit=True)
+        self._database.patience = self.patience
         return self._database
 
     def lost(self, error: psycopg.Error | None = None) -> bool:
