@@ -358,7 +358,7 @@ def test_a_failover_under_load_grants_nothing_meanwhile_and_goes_on_by_itself(
             refusal = ask(port, "/_b/choice", *_FORM, method="POST", body=b"choice=none")
             assert refusal.status == 303  # holds without a record
             assert not ask(port, "/_b/health").body.startswith(b"ok\n")
-        if hangs:  # who waits for it waits until it is ended, lest it acknowledge what the other lacks
+        if hangs:  # until it is ended, who waits for it waits: it may still have said yes
             pair.primary.kill()
         pair.promote()
         front.acknowledged(1_000)
