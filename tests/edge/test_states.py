@@ -241,7 +241,7 @@ def test_varnish_computes_what_the_site_says(site: Site, tmp_path: Path, edge_po
     chance = random.Random()
     sent = [headers(chance, site) for _ in range(ASKED)]
     found = asked_of_varnish(printed("vcl", tmp_path, edge_policy), sent)
-    assert len(compared(site, sent, found)) > ASKED // 20
+    assert len(compared(site, sent, found)) > min(ASKED // 20, 150)  # there are some 200
     assert all(unusual(site, one) for one, said in zip(sent, found, strict=True) if not said)
     assert sum(computed is not None for computed in found) > ASKED * 0.6
 
