@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +16,8 @@ from hypothesis import strategies as st
 
 from bandeau.decision.model import Event, State
 from bandeau.errors import LedgerBusyError, LedgerError
+from bandeau.ledger import ledger as writing
+from bandeau.ledger.metrics import openmetrics
 from bandeau.policy.file import loads
 from bandeau.site import Reply, Site
 from bandeau.wire.headers import RawHeaders, every, first
@@ -263,3 +270,63 @@ def test_static_files_are_found_by_their_hash_only(site: Site) -> None:
     assert b"immutable" in (first(get(site, url).headers, b"cache-control") or b"")
     assert get(site, url.replace(url.split("/")[3], "0" * 12)).status == 404
     assert get(site, "/_b/static/x/../../secret").status == 404
+
+
+@pytest.mark.parametrize("path", ["/_b/log/checkpoint", "/_b/metrics", "/_b/choice"])
+def test_what_waits_for_a_slow_store_holds_up_nobody_else(tmp_path: Path, path: str) -> None:
+    policy = loads(SMALL.replace("[proof]", "[proof]\nmetrics = true", 1))
+    site = Site.from_policy(policy, f"sqlite:///{tmp_path / 'b.db'}")
+    store, goes_on = site.ledger.store, threading.Event()
+    slow = {name: partial(waited, goes_on, getattr(store, name)) for name in ("head", "events")}
+    site.ledger._snapshots.clear()  # as where another process logged what this one shows
+
+    async def visits() -> tuple[bool, Reply]:
+        body = ALL if path == "/_b/choice" else b""
+        asked = request(path, POSTED if body else None, "POST" if body else "GET")
+        asking = asyncio.create_task(site.answer(site.exchange(asked), body))
+        for _ in range(5):
+            await asyncio.sleep(0.01)
+        waits = not asking.done()
+        goes_on.set()
+        return waits, await asking
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, method in slow.items():
+            patch.setattr(store, name, method)
+        waits, reply = asyncio.run(visits())
+    site.close()
+    assert waits
+    assert reply.status == (303 if path == "/_b/choice" else 200)
+
+
+def waited(goes_on: threading.Event, method: Callable[..., object], *values: object) -> object:
+    assert goes_on.wait(10)
+    return method(*values)
+
+
+def test_health_tells_of_a_commit_that_hangs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "WAIT_SECONDS", 0.1)
+    goes_on = threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            site.ledger.store, "commit", partial(waited, goes_on, site.ledger.store.commit)
+        )
+        assert post(site, ALL, POSTED).status == 503
+        assert get(site, "/_b/health").body.startswith(b"ledger: a commit has been under way for ")
+        goes_on.set()
+        deadline = time.monotonic() + 10
+        while site.ledger.failed:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert get(site, "/_b/health").body == b"ok\n"
+
+
+def test_what_cannot_be_read_is_said_as_not_available(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> None:
+        raise LedgerError("the server does not answer")
+
+    monkeypatch.setattr(site.ledger.store, "head", gone)
+    assert get(site, "/_b/log/checkpoint").status == 503
+    assert b"\nbandeau_ledger_up 0\n" in openmetrics(site.ledger, {}).encode()

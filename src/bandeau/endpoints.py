@@ -690,10 +690,11 @@ def _key(_desk: Desk, asked: Asked) -> Reply:
 def _health(desk: Desk, _asked: Asked) -> Reply:
     """Say how the ledger is; 200 all the same, because pages come and nothing passes without it."""
     ledger = desk.ledger
-    lines = ["ok" if ledger.failed is None else f"ledger: {ledger.failed}"]
+    failed = ledger.failed
+    lines = ["ok" if failed is None else f"ledger: {failed}"]
     if ledger.unrecorded:
         lines.append(f"unrecorded: {ledger.unrecorded} refusals and withdrawals were obeyed only")
-    if desk.rules.policy.partners and (untold := _untold(ledger)):
+    if not failed and desk.rules.policy.partners and (untold := _untold(ledger)):
         lines.append(f"untold: {untold} withdrawals that partners are yet to be told")
     text = "".join(f"{line}\n" for line in lines)
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]

@@ -11,11 +11,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
+from weakref import WeakKeyDictionary
 
 from bandeau import endpoints
 from bandeau.decision import cookie
@@ -57,6 +59,7 @@ __all__ = ["Exchange", "Reply", "Request", "Site"]
 
 _log = logging.getLogger("bandeau")
 Purposes = frozenset[str]
+_T = TypeVar("_T")
 # Cookies and codings are passed on as far as allowed and readable; a dictionary would make pages
 # unreadable here.
 _NOT_PASSED = frozenset((b"cookie", b"accept-encoding", b"available-dictionary"))
@@ -66,6 +69,7 @@ _FORWARDED = frozenset(
 
 
 UNKNOWN = Account(known=False)  # somebody may be signed in, and nobody can say who
+_READERS = 8  # threads of an event loop that wait for the store
 _TRIES = 8  # of a choice whose account chooses elsewhere meanwhile: more at once is no person
 _REMEMBERED = 4096  # bytes of a head: what strangers send may take 4 MiB here and no more
 
@@ -219,6 +223,7 @@ class Site:
         self.key = lru_cache(maxsize=1024)(self._key_of)
         self.parts = lru_cache(maxsize=1024)(self._parts_of)
         self._remembered = lru_cache(maxsize=1024)(self._visitor_of)
+        self._readers = WeakKeyDictionary[asyncio.AbstractEventLoop, ThreadPoolExecutor]()
 
     @classmethod
     def from_policy(
@@ -299,7 +304,7 @@ class Site:
     async def exchanged(self, request: Request, account: object = None) -> Exchange:
         """Do what `exchange` does, with an event loop: a slow database holds up nobody else."""
         known = self._hashed(account)
-        found = await asyncio.to_thread(self._chosen, known) if known else None
+        found = await self._aside(partial(self._chosen, known)) if known else None
         return Exchange(self, request, account=found)
 
     def forget(self, account: str | int) -> None:
@@ -332,8 +337,8 @@ class Site:
 
     async def answer(self, exchange: Exchange, body: bytes) -> Reply:
         """Answer a request under the prefix; a choice is on disk before it is answered."""
-        if endpoints.reads(self.desk, exchange.asked.request):  # a slow store holds up nobody else
-            return await asyncio.to_thread(self.answer_sync, exchange, body)
+        if endpoints.reads(self.desk, exchange.asked.request):
+            return await self._aside(partial(self.answer_sync, exchange, body))
         for _ in range(_TRIES):
             found = endpoints.answer(self.desk, exchange.asked, body)
             if isinstance(found, Reply):
@@ -342,7 +347,7 @@ class Site:
                 tell = self._to_tell(exchange, found)
                 stored = await self.ledger.appended(found.decision, found.retry, tell, found.chosen)
             except MovedError:
-                exchange = await asyncio.to_thread(self._anew, exchange)
+                exchange = await self._aside(partial(self._anew, exchange))
             except LedgerError as error:
                 return self._not_stored(exchange, found, error)
             else:
@@ -352,7 +357,11 @@ class Site:
     def answer_sync(self, exchange: Exchange, body: bytes) -> Reply:
         """Do what `answer` does, for callers without an event loop."""
         for _ in range(_TRIES):
-            found = endpoints.answer(self.desk, exchange.asked, body)
+            try:
+                found = endpoints.answer(self.desk, exchange.asked, body)
+            except LedgerError as error:
+                _log.error("%s", error)
+                return endpoints.problem(self.desk, exchange.asked, 503, "unavailable")
             if isinstance(found, Reply):
                 return found
             try:
@@ -365,6 +374,13 @@ class Site:
             else:
                 return self._stored(found, stored)
         return endpoints.problem(self.desk, exchange.asked, 503, "unavailable")
+
+    async def _aside(self, work: Callable[[], _T]) -> _T:
+        """Do what asks the store in threads of its own: a slow one holds up nothing else."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._readers:
+            self._readers[loop] = ThreadPoolExecutor(_READERS, "bandeau-reading")
+        return await loop.run_in_executor(self._readers[loop], work)
 
     def _anew(self, exchange: Exchange) -> Exchange:
         """Return an exchange as it is now that its account has chosen elsewhere."""

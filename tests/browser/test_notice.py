@@ -174,13 +174,23 @@ def test_what_is_pressed_while_a_choice_is_on_its_way_waits_its_turn(
         route.continue_()
 
     page.route("**/_b/choice", slow)
-    page.evaluate(
+    presses = (
         "document.querySelector('#bandeau button[value=none]').click();"
         "const open = document.querySelector('.bandeau-hold button'); open.click(); open.click()"
     )
+    page.evaluate(presses)
     expect(page.locator("iframe[src]")).to_have_count(1)
     settle(page)
     assert sent == ["none", "add"]
+
+    other = visitor().new_page()
+    other.goto(at(site))
+    other.evaluate("dispatchEvent(new Event('input'))")  # a reload would lose something
+    other.evaluate(presses)
+    offer = other.locator("#bandeau-state [role=status] button")
+    expect(offer).to_have_count(1)
+    other.wait_for_timeout(4_500)  # longer than a confirmation stands
+    expect(offer).to_have_count(1)
 
 
 @thorough

@@ -318,6 +318,7 @@ class _Walk:
         """End what was opened, and read what it told."""
         if self.watch is None:
             return
+        self.result.unwatched += self.watch.unready()
         await self.watch.close()
         self.told(self.result, self.watch)
         self.watch = None
@@ -332,6 +333,7 @@ class _Walk:
         """Keep what was walked until now as a run of the scenario that this one begins with."""
         first = copy.deepcopy(self.result)
         first.scenario, first.completed = BEGINS[first.scenario], True
+        first.unwatched += self.browser.unready()
         self.told(first, self.browser)
         self.result.first = first
 

@@ -297,15 +297,18 @@ class Watch:
         """Add evidence of our own reading, as the jar at a station; `method` begins with "bandeau."."""
         self._add("", method, params)
 
-    async def close(self) -> None:
-        """End it. What was not ready was not watched, if a station was read since it came."""
+    def unready(self) -> list[str]:
+        """Return what is not ready and so was not watched, where a station was read since it came."""
+        found = []
         for session, before in self._waiting.items():
             target = self.targets[session]
             read = any(event.method == "bandeau.jar" for event in self.events[before:])
             if read and target.type in _KNOWN:
-                self.unwatched.append(
-                    f"{target.type} {target.url}: it was never ready to be watched"
-                )
+                found.append(f"{target.type} {target.url}: it was never ready to be watched")
+        return found
+
+    async def close(self) -> None:
+        """End it."""
         for task in list(self._tasks):
             task.cancel()
         if self.context:

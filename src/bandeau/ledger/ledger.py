@@ -151,7 +151,7 @@ class Ledger(Log):
         self.keys = keys
         self.unrecorded = 0  # refusals and withdrawals that were obeyed though not stored
         self._failed: str | None = None  # why the last commit failed
-        self._busy: float | None = None  # since when the writer is at what it took last
+        self._busy: float | None = None  # since when a commit is under way
         self._now = now
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
@@ -183,7 +183,7 @@ class Ledger(Log):
         """Why the last commit failed, or that one takes longer than anybody waits; None: all is well."""
         since = self._busy
         if since is not None and (seconds := time.monotonic() - since) > WAIT_SECONDS:
-            return f"what is to be stored has been under way for {seconds:.0f} s"
+            return f"a commit has been under way for {seconds:.0f} s"
         return self._failed
 
     @property
@@ -232,6 +232,8 @@ class Ledger(Log):
         """Do what `append` does, for callers with an event loop."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Stored] = loop.create_future()
+        if decision.snapshot not in self._snapshots:  # a slow store holds up nobody else
+            await asyncio.to_thread(self._refer, decision)
         self._queue(decision, retry, tell, chosen, done, loop)
         patience = self._patience.get(loop)
         if patience is None:
@@ -275,7 +277,9 @@ class Ledger(Log):
 
     def snapshot(self, content: bytes) -> int:
         """Keep what visitors are shown, log its hash, and return its index; once for the same bytes."""
-        return self._keep(entry.snapshot, content, "snapshot")
+        index = self._keep(entry.snapshot, content, "snapshot")
+        self._snapshots |= {index}
+        return index
 
     def audited(self, manifest: bytes) -> int:
         """Keep an audit's manifest, log its hash, and return its index; once for the same bytes."""
@@ -493,7 +497,7 @@ class Ledger(Log):
             if self._writer and self._writer[0] == here:
                 return
             if self._writer:
-                self._waiting = queue.SimpleQueue()
+                self._waiting, self._busy = queue.SimpleQueue(), None
                 self.store.again()
             thread = threading.Thread(target=self._run, name="bandeau-ledger", daemon=True)
             self._writer = here, thread
@@ -510,7 +514,6 @@ class Ledger(Log):
 
     def _run(self) -> None:
         while (first := self._next()) is not None:
-            self._busy = time.monotonic()
             batch, last = [first], False
             while len(batch) < BATCH and not last:
                 try:
@@ -521,11 +524,12 @@ class Ledger(Log):
                     last = True
                 else:
                     batch.append(item)
+            self._busy = time.monotonic()
             self._commit([one for one in batch if one.wanted()])
+            self._busy = None
             # Where this process fails, others may go on elsewhere: they must know how far it signed.
             self._mark(force=self._failed is not None)
             self._retain_daily()
-            self._busy = None
             if last:
                 return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bandeau.errors import LedgerError
 from bandeau.ledger.ledger import QUEUE, Ledger
 
 COUNTED = {  # by the gate, in this process, since it began
@@ -15,15 +16,22 @@ COUNTED = {  # by the gate, in this process, since it began
 
 def openmetrics(ledger: Ledger, counted: Mapping[str, int]) -> str:
     """Return the figures of a ledger that is open in this process, and of the gate before it."""
-    figures = [
-        ("bandeau_log_entries", "gauge", "Entries in the log.", ledger.head.tree.size),
+    figures = []
+    up = ledger.failed is None
+    try:
+        size = ledger.head.tree.size if up else None
+    except LedgerError:
+        size, up = None, False
+    if size is not None:
+        figures.append(("bandeau_log_entries", "gauge", "Entries in the log.", size))
+    figures += [
         ("bandeau_ledger_waiting", "gauge", "Decisions that wait to be stored.", ledger.waiting),
         ("bandeau_ledger_room", "gauge", "Decisions that may wait at once.", QUEUE),
         (
             "bandeau_ledger_up",
             "gauge",
-            "1 unless the last commit failed.",
-            int(ledger.failed is None),
+            "1 unless the last commit failed, or one hangs, or nothing can be read.",
+            int(up),
         ),
         (
             "bandeau_unrecorded",

@@ -18,7 +18,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import psycopg
@@ -50,13 +50,13 @@ _T = TypeVar("_T")
 
 
 class Database(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that waits for an answer for `patience` seconds; None: as long as it takes."""
+    """A connection that waits for an answer until `ends` (monotonic); None: as long as it takes."""
 
-    patience: float | None = None
+    ends: float | None = None
 
     def wait(self, gen: Any, *args: Any, **more: Any) -> Any:
         """See psycopg; raises OperationalError where no answer comes."""
-        timely = gen if self.patience is None else _until(time.monotonic() + self.patience, gen)
+        timely = gen if self.ends is None else _until(self.ends, gen)
         return super().wait(timely, *args, **more)
 
 
@@ -98,7 +98,8 @@ _SETTINGS = {
 _READING = {**_SETTINGS, "statement_timeout": "60s"}
 # A server that is halted keeps no time, and its machine says that it is there: readers keep their own.
 _READ_SECONDS = 65.0
-_PAGE_SECONDS = 3.0  # where a page waits for what is read, and for a reader before it
+_PAGE_SECONDS = 3.0  # where a page waits for what is read
+_RESTS_SECONDS = 1.0  # in which nobody asks a server that was silent for as long
 _SCHEMA = """
 CREATE TABLE meta (name text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE entry (idx bigint PRIMARY KEY, entry bytea NOT NULL);
@@ -230,7 +231,7 @@ class PostgresStore:
     def again(self) -> None:
         """Connect, and see that the schema is ours."""
         self._lines = self._anew(self._lines)
-        with self._line(reading=False) as line, self._said("cannot open the ledger"):
+        with self._line("writing") as line, self._said("cannot open the ledger"):
             try:
                 version = line.retried(_made)
                 self.session = line.open()
@@ -256,14 +257,15 @@ class PostgresStore:
         asked = list(keys), list(accounts)
         sent: Batch | None = None
         known, deadline = False, 0.0
-        with self._line(reading=False) as line, self._said("not stored"):
+        with self._line("writing") as line, self._said("not stored"):
             while True:
                 try:
                     database = line.open()
                     if (
                         self.session is not database
                     ):  # a standby may have taken over: read there too
-                        self.session, self._lines.reading.stale = database, True
+                        self.session = database
+                        self._lines.reading.stale = self._lines.paging.stale = True
                     known = True
                     head, batch = self._next(database, make, asked, sent)
                     if batch is None or batch is sent:
@@ -353,25 +355,25 @@ class PostgresStore:
 
     def accounts(self, keys: Iterable[bytes]) -> dict[bytes, tuple[str, int]]:
         """See `store.Store`."""
-        rows = self._rows(_ACCOUNTS, list(keys), seconds=_PAGE_SECONDS)
+        rows = self._rows(_ACCOUNTS, list(keys), by="paging")
         return {key: (value, index) for key, value, index in rows}
 
     def claim(self, partner: str, now: int) -> Untold | None:
         """See `store.Store`."""
         values = {"partner": partner, "now": now}
-        with self._line(reading=True) as line, self._said("not claimed"):
+        with self._line("reading") as line, self._said("not claimed"):
             row = line.retried(lambda it: it.execute(_CLAIM.encode(), values).fetchone())
         return Untold(*row) if row else None
 
     def told(self, index: int, partner: str) -> None:
         """See `store.Store`."""
         sql = b"DELETE FROM outbox WHERE idx = %s AND partner = %s"
-        with self._line(reading=True) as line, self._said("not forgotten"):
+        with self._line("reading") as line, self._said("not forgotten"):
             line.retried(lambda it: it.execute(sql, [index, partner]))
 
     def untold(self) -> int:
         """See `store.Store`."""
-        return int(self._rows("SELECT count(*) FROM outbox")[0][0])
+        return int(self._rows("SELECT count(*) FROM outbox", by="paging")[0][0])
 
     def scrub(self) -> None:
         """Vacuum the months out of which something was deleted, by this process or another.
@@ -382,7 +384,7 @@ class PostgresStore:
         are kept for later as they are. WAL archives and backups are not reached: they hold the bytes
         until they expire, so leave `record_key` out of backups.
         """
-        with self._line(reading=False) as line, self._said("not scrubbed"):
+        with self._line("writing") as line, self._said("not scrubbed"):
             line.retried(self._scrubbed)
 
     def integrity(self) -> list[str]:
@@ -393,7 +395,7 @@ class PostgresStore:
         """See `store.Store`."""
         self._closed = True
         lines = self._mine()
-        for line in (lines.writing, lines.reading):
+        for line in lines.all:
             with line.lock:
                 line.close()
 
@@ -402,9 +404,14 @@ class PostgresStore:
     def _anew(self, old: _Lines | None = None) -> _Lines:
         """Return what connects when it is used; of another process's connections only let go."""
         if old:
-            for line in (old.writing, old.reading):
+            for line in old.all:
                 line.close(ours=old.process == os.getpid())
-        return _Lines(os.getpid(), _Line(self._parts, _SETTINGS), _Line(self._parts, _READING))
+        return _Lines(
+            os.getpid(),
+            _Line(self._parts, _SETTINGS),
+            _Line(self._parts, _READING, _READ_SECONDS),
+            _Line({**self._parts, "connect_timeout": 2}, _READING, _PAGE_SECONDS),
+        )
 
     def _mine(self) -> _Lines:
         if self._lines.process != os.getpid():
@@ -412,24 +419,23 @@ class PostgresStore:
         return self._lines
 
     @contextlib.contextmanager
-    def _line(self, *, reading: bool, seconds: float = _READ_SECONDS) -> Iterator[_Line]:
-        """Hold this process's connection for writing, or the one for reading, which has to answer."""
+    def _line(self, name: Literal["writing", "reading", "paging"]) -> Iterator[_Line]:
+        """Hold one of this process's connections."""
         if self._closed:
             raise LedgerError(f"{self.url}: the ledger is closed")
         lines = self._mine()
-        line = lines.reading if reading else lines.writing
-        if not line.lock.acquire(timeout=_PAGE_SECONDS if reading else -1):
-            raise LedgerError(f"{self.url}: another has been reading for {_PAGE_SECONDS:.0f} s")
+        line = {"writing": lines.writing, "reading": lines.reading, "paging": lines.paging}[name]
+        if not line.taken():
+            raise LedgerError(f"{self.url}: cannot be read: the server does not answer")
         try:
-            line.patience = seconds if reading else None
             yield line
         finally:
             line.lock.release()
 
     def _rows(
-        self, sql: str, *values: Any, seconds: float = _READ_SECONDS
+        self, sql: str, *values: Any, by: Literal["reading", "paging"] = "reading"
     ) -> list[tuple[Any, ...]]:
-        with self._line(reading=True, seconds=seconds) as line, self._said("cannot be read"):
+        with self._line(by) as line, self._said("cannot be read"):
             return line.retried(lambda it: it.execute(sql.encode(), values, binary=True).fetchall())
 
     @contextlib.contextmanager
@@ -517,16 +523,33 @@ class PostgresStore:
 
 
 class _Line:
-    """A connection that is made when it is needed, and again when it was lost."""
+    """A connection that is made when it is needed, and again when it was lost.
 
-    def __init__(self, parts: dict[str, Any], settings: dict[str, str]) -> None:
+    With `seconds` whoever takes it is done in that time or so, be it that the server never answers.
+    """
+
+    def __init__(
+        self, parts: dict[str, Any], settings: dict[str, str], seconds: float | None = None
+    ) -> None:
         given = parts.get("options") or ""
         options = " ".join([given, *(f"-c {name}={value}" for name, value in settings.items())])
         self._parts = {**_CONNECTION, **parts, "options": options}
         self._database: Database | None = None
+        self._seconds = seconds
+        self._ends: float | None = None
+        self._rests = 0.0  # until when nobody asks
         self.lock = threading.Lock()
-        self.patience: float | None = None
         self.stale = False  # it may be to a server that is not the one any more
+
+    def taken(self) -> bool:
+        """Take the lock; False where those before or the server have kept others waiting too long."""
+        if self._seconds is None:
+            return self.lock.acquire()
+        ends = time.monotonic() + self._seconds
+        if time.monotonic() < self._rests or not self.lock.acquire(timeout=self._seconds):
+            return False
+        self._ends = ends
+        return True
 
     def open(self) -> Database:
         """Return the connection."""
@@ -535,7 +558,7 @@ class _Line:
             self.close()
         if self._database is None:
             self._database = Database.connect(**self._parts, autocommit=True)
-        self._database.patience = self.patience
+        self._database.ends = self._ends
         return self._database
 
     def lost(self, error: psycopg.Error | None = None) -> bool:
@@ -555,17 +578,26 @@ class _Line:
 
     def retried(self, action: Callable[[Database], _T]) -> _T:
         """Do something that can be done twice; once more where the connection was lost."""
-        known = self._database
+        known, began = self._database, time.monotonic()
         try:
             return action(self.open())
         except psycopg.Error as error:
-            if not self.lost(error) or known is None:
+            if not self._lost(error, began) or known is None:
+                raise
+            if self._ends is not None and time.monotonic() > self._ends:
                 raise
         try:
             return action(self.open())
         except psycopg.Error as error:
-            self.lost(error)
+            self._lost(error, began)
             raise
+
+    def _lost(self, error: psycopg.Error, began: float) -> bool:
+        """See `lost`; where that took its time the others are told at once, for a moment."""
+        lost = self.lost(error)
+        if lost and time.monotonic() - began > _RESTS_SECONDS:
+            self._rests = time.monotonic() + _RESTS_SECONDS
+        return lost
 
     def close(self, *, ours: bool = True) -> None:
         """Let go of the connection. One of a parent process must not be ended: the parent goes on."""
@@ -578,11 +610,16 @@ class _Line:
 
 
 class _Lines(NamedTuple):
-    """A process's connections: readers do not wait for the writer."""
+    """A process's connections: readers do not wait for the writer, nor pages for readers."""
 
     process: int
     writing: _Line
     reading: _Line
+    paging: _Line
+
+    @property
+    def all(self) -> tuple[_Line, ...]:
+        return self.writing, self.reading, self.paging
 
 
 _PARENTS: list[Database] = []  # kept, because what is collected is ended

@@ -3,8 +3,6 @@ const tabs = window.BroadcastChannel && new BroadcastChannel("bandeau");
 let busy, next, typed;
 addEventListener("input", () => { typed = true; });
 
-const say = (key) => document.querySelector(".bandeau-said").textContent = dataset[key];
-
 const later = async (...values) => (dataset.granted || values[1]) && (await import("./later.js")).follow(...values);
 
 const missed = () => Array.from(document.querySelectorAll("[data-bd-src], [data-bandeau-needs]"), ({ dataset }) => {
@@ -17,7 +15,7 @@ document.addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event, notice = form.closest("#bandeau");
   if (!button?.matches("#bandeau :not([value=settings]), [form^=bandeau-add-]")) return;
   event.preventDefault();
-  if (busy) return next = button !== busy && button;
+  if (busy) return busy === button || (next = button);
   busy = button;
   const body = new URLSearchParams(new FormData(form));
   body.set("choice", button.value);
@@ -28,17 +26,15 @@ document.addEventListener("submit", (event) => {
     try {
       const send = () => fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
       const answer = await send().catch(send), state = await answer.json();
-      if (state.settings) return location.assign(state.settings);
+      if (state.settings) return next = busy = location.assign(state.settings);
       if (!answer.ok) throw answer;
       tabs?.postMessage(state);
-      if (!(await later(state, button, typed).catch(() => location.reload()))) {
-        say("saved");
-        setTimeout(say, 4000);
-      }
+      next?.isConnected || await later(state, button, typed).catch(() => location.reload());
     } catch {
+      next = 0;
       notice && document.body.prepend(notice);
       button.focus();
-      say("failed");
+      document.querySelector(".bandeau-said").textContent = dataset.failed;
     }
     busy = 0;
     next &&= next.click();

@@ -1,4 +1,4 @@
-// What only a choice needs, or an earlier grant: the band, a reload, a withdrawal that holds at once and everywhere, focus on what was opened.
+// What only a choice needs, or an earlier grant.
 const band = document.getElementById("bandeau-state"), { dataset } = band;
 const headings = () => [...document.querySelectorAll(":is(h1, h2, h3, h4, h5, h6):not([id^=bandeau])")];
 
@@ -30,15 +30,22 @@ const bar = (...told) => {
   location.reload();
 };
 
+/** Say that it is done; what else is said meanwhile stays. */
+const said = band.querySelector(".bandeau-said");
+const saved = () => {
+  said.textContent = dataset.saved;
+  setTimeout(() => said.textContent === dataset.saved && said.replaceChildren(), 4000);
+};
+
 /** Offer to reload, where that would take something away from the visitor. */
 const offer = () => {
   const button = document.createElement("button");
   button.textContent = dataset.button;
   button.onclick = () => location.reload();
-  band.querySelector(".bandeau-said").replaceChildren(dataset.reload + " ", button);
+  said.replaceChildren(dataset.reload + " ", button);
 };
 
-/** Keep with the page's own entry in the history which frame, under which heading, waits in a placeholder. */
+/** Keep in the history which frame, under which heading, waits in a placeholder. */
 const keep = (hold) => {
   const before = (one) => one.compareDocumentPosition(hold) & Node.DOCUMENT_POSITION_FOLLOWING;
   const bandeau = [hold.nextElementSibling?.dataset.bdSrc, headings().filter(before).length - 1];
@@ -55,19 +62,18 @@ const focus = ([source, heading]) => {
   one?.focus();
 };
 
-/** Follow what is granted now; where a button was pressed here for it, say whether all is said and done. */
+/** Follow what is granted now, and say so where a button was pressed here for it. */
 export const follow = (answer, button, typed) => {
   const now = answer.granted;
-  if (!dataset.granted.split(" ").every((id) => !id || now.includes(id))) return bar(answer, button), true;
-  if (!button) return false;
+  if (!dataset.granted.split(" ").every((id) => !id || now.includes(id))) return bar(answer, button);
+  if (!button) return;
   show(now, answer.names);
   tell(answer, button);
-  if (!answer.held_back.length) return false;
+  if (!answer.held_back.length) return saved();
   const hold = button.closest(".bandeau-hold");
-  if (typed || (scrollY && !hold)) return offer(), true;
+  if (typed || (scrollY && !hold)) return offer();
   if (hold) keep(hold);
   location.reload();
-  return true;
 };
 
 // Another tab chose, or this page came back from the history.
