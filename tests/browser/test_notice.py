@@ -276,9 +276,11 @@ def test_a_strict_policy_with_trusted_types_sees_no_violation_in_any_layer(
         page.locator("#bandeau button[value=none]").click()
         settle(page)
         page.locator(".bandeau-hold button").first.click()
-        page.wait_for_function(
-            "document.activeElement.title === 'A film'"
-        )  # what is loaded later ran
+        for _ in range(200):  # a function to wait for would be evaluated in the page
+            if page.evaluate("document.activeElement.title") == "A film":
+                break
+            page.wait_for_timeout(50)
+        assert page.evaluate("document.activeElement.title") == "A film"  # what is loaded later ran
         page.locator("#bandeau-state .bandeau-way").click()
         page.locator("#bandeau-settings button[value=all]").click()
         settle(page)
