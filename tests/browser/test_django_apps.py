@@ -89,7 +89,7 @@ def test_log_in_admin_and_toolbar_keep_what_they_need(tmp_path: Path, chromium: 
         page.locator("#id_username").fill("editor")
         page.locator("#id_password").fill("editor's")
         page.locator("input[type=submit]").click()
-        page.wait_for_url("**/admin/auth/user/")  # the log-in page has such a button too
+        page.wait_for_url(f"{url}/admin/auth/user/")  # the log-in page has such a button too
         page.locator("button.theme-toggle").first.click()
         page.locator("#nav-filter").fill("gro")
         page.locator("#toggle-nav-sidebar").click()

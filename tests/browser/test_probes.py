@@ -50,7 +50,7 @@ name = "probe_key"
 kind = "local_storage"
 service = "probe"
 [[tracker]]
-name = "probe_key"
+name = "probe_session"
 kind = "session_storage"
 service = "probe"
 [[tracker]]
@@ -85,7 +85,9 @@ WRITES = {
     "index": "localStorage['probe_key'] = '1'; return localStorage['probe_key']",
     "defineProperty": "Object.defineProperty(localStorage, 'probe_key', {value: '1'}); return localStorage.probe_key",
     "prototype": "Storage.prototype.setItem.call(localStorage, 'probe_key', '1'); return localStorage.probe_key",
-    "session": "sessionStorage.probe_key = '1'; return sessionStorage.probe_key",
+    "session": "sessionStorage.probe_session = '1'; return sessionStorage.probe_session",
+    "session, setItem": "sessionStorage.setItem('probe_session', '1'); return sessionStorage.getItem('probe_session')",
+    "session, prototype": "Storage.prototype.setItem.call(sessionStorage, 'probe_session', '1'); return sessionStorage.probe_session",
     "indexedDB": """return await new Promise((yes, no) => { const r = indexedDB.open('probe_base');
         r.onsuccess = () => yes(r.result.name); r.onerror = no })""",
     "caches": "const c = await caches.open('probe_cache'); return (await caches.keys()).join()",
@@ -272,6 +274,10 @@ def test_every_way_a_script_writes_is_held_until_granted(sites: Sites, visitor: 
         assert said, name
         assert not said.startswith("held"), (name, said)
         assert said not in ("undefined", "null"), name
+    crossed = "localStorage.setItem('probe_session', '1'); sessionStorage.setItem('probe_key', '1')"
+    page.evaluate(crossed)
+    kept = page.evaluate("[Object.keys(localStorage), Object.keys(sessionStorage)]")
+    assert kept == [["probe_key"], ["probe_session"]]
 
 
 def test_every_way_a_script_connects_is_barred_until_granted(

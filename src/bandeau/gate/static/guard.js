@@ -97,7 +97,7 @@
       set: (_, key, value) => put(key, value),
       defineProperty: (_, key, description) => put(key, description.value),
     });
-    real.set(front, [kind, area]);
+    for (const one of [front, area]) real.set(one, [kind, area]);  // its methods are called on the area
     return front;
   };
   for (const [name, kind] of [["localStorage", "local_storage"], ["sessionStorage", "session_storage"]]) {
