@@ -170,7 +170,7 @@ routes = ["/comments/*"]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let tests in a browser come last: the quick ones fail first."""
-    items.sort(key=lambda item: "browser" in item.nodeid)
+    items.sort(key=lambda item: "browser" in item.path.parts)
 
 
 @pytest.fixture(scope="session")
