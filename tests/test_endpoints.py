@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bandeau import endpoints
 from bandeau.decision.model import Event, State
 from bandeau.errors import LedgerBusyError, LedgerError
 from bandeau.ledger import ledger as writing
@@ -297,6 +298,22 @@ def test_what_waits_for_a_slow_store_holds_up_nobody_else(tmp_path: Path, path: 
     site.close()
     assert waits
     assert reply.status == (303 if path == "/_b/choice" else 200)
+
+
+@pytest.mark.parametrize("path", ["settings", "state", "key", "out?to=/a", "static/nothing.js"])
+def test_what_is_answered_in_the_loop_asks_no_store(
+    site: Site, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    asked = request(f"/_b/{path}")
+    exchange = site.exchange(asked)
+
+    def read(*_: object) -> None:
+        raise AssertionError("the store is asked")
+
+    for name in ("head", "events", "document", "entries", "nodes", "accounts", "untold"):
+        monkeypatch.setattr(site.ledger.store, name, read)
+    assert not endpoints.reads(site.desk, asked)
+    assert site.answer_sync(exchange, b"").status in (200, 204, 302, 400, 403, 404)
 
 
 def waited(goes_on: threading.Event, method: Callable[..., object], *values: object) -> object:

@@ -63,6 +63,7 @@ def test_what_is_not_ready_when_the_browser_is_closed_was_not_watched_if_a_stati
                 watch.note(method, {})
             else:
                 watch.event(method, {"sessionId": "s"}, "")
-        return watch.unready()
+        await watch.close()
+        return watch.unwatched
 
     assert asyncio.run(walk()) == told

@@ -318,7 +318,6 @@ class _Walk:
         """End what was opened, and read what it told."""
         if self.watch is None:
             return
-        self.result.unwatched += self.watch.unready()
         await self.watch.close()
         self.told(self.result, self.watch)
         self.watch = None

@@ -308,7 +308,8 @@ class Watch:
         return found
 
     async def close(self) -> None:
-        """End it."""
+        """End it; what is not ready then never was."""
+        self.unwatched += self.unready()
         for task in list(self._tasks):
             task.cancel()
         if self.context:
